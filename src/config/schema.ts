@@ -1,0 +1,264 @@
+/**
+ * Every key turnpike understands: its type, default, unit and environment variable, once.
+ * `load.ts` reads it to merge file, environment and flags; `config.example.yaml` and
+ * `config.schema.json` are generated from it.
+ */
+import { z } from "zod";
+
+/** Where a key's value may come from besides the file. */
+export interface KeyMeta {
+  /** The environment variable of this key. */
+  readonly env: string;
+  /** Shown in the example, the JSON Schema and in errors. */
+  readonly description: string;
+  /** Never printed, not by check-config and not in an error. */
+  readonly secret?: boolean;
+}
+
+function key<T extends z.ZodType>(type: T, env: string, description: string): T {
+  return type.meta({ env, description } satisfies KeyMeta as Record<string, unknown>);
+}
+
+function secretKey<T extends z.ZodType>(type: T, env: string, description: string): T {
+  return type.meta({ env, description, secret: true } satisfies KeyMeta as Record<string, unknown>);
+}
+
+const host = z.string().min(1).max(255);
+const port = z.int().min(0).max(65_535);
+const milliseconds = z.int().min(1).max(86_400_000);
+const count = z.int().min(1);
+
+/** [model] JobArn, service.md "Protocol". */
+export const jobArnPattern =
+  /^arn:aws[a-z-]*:sagemaker:[a-z0-9-]*:[0-9]{12}:job\/[a-zA-Z0-9_-]+\/[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$/;
+
+const jobArn = z
+  .string()
+  .max(256)
+  .regex(
+    jobArnPattern,
+    "must be a job ARN such as arn:aws:sagemaker:us-east-1:123456789012:job/AgentRFT/my-training-job",
+  );
+
+const httpUrl = z.url({ protocol: /^https?$/ });
+
+const server = z.strictObject({
+  host: key(
+    host.default("127.0.0.1"),
+    "TURNPIKE_HOST",
+    "Address the gateway listens on. One that is not loopback needs server.api_keys.",
+  ),
+  port: key(port.default(8484), "TURNPIKE_PORT", "Port of the gateway; 0 takes a free one."),
+  api_keys: secretKey(
+    z.array(z.string().min(8).max(512)).default([]),
+    "TURNPIKE_API_KEY",
+    "Keys a caller must present as `Authorization: Bearer …`; none means no key is asked for. The variable takes several, separated by commas.",
+  ),
+  allowed_hosts: key(
+    z.array(host).default([]),
+    "TURNPIKE_ALLOWED_HOSTS",
+    "Host names a request's Host header may carry besides the loopback names and server.host.",
+  ),
+  max_body_bytes: key(
+    count.max(1_073_741_824).default(33_554_432),
+    "TURNPIKE_MAX_BODY_BYTES",
+    "Largest request body, in bytes; a larger one is answered 413.",
+  ),
+  max_header_bytes: key(
+    z.int().min(1024).max(1_048_576).default(16_384),
+    "TURNPIKE_MAX_HEADER_BYTES",
+    "Largest request header block, in bytes; a larger one is answered 431.",
+  ),
+  max_concurrent_turns: key(
+    count.max(100_000).default(1024),
+    "TURNPIKE_MAX_CONCURRENT_TURNS",
+    "Turns in flight at once; one more is answered 429 with retry-after-ms.",
+  ),
+});
+
+const ops = z.strictObject({
+  host: key(
+    host.default("127.0.0.1"),
+    "TURNPIKE_OPS_HOST",
+    "Address of the ops listener (/livez, /readyz, /metrics). It holds no rollout data.",
+  ),
+  port: key(
+    port.default(8486),
+    "TURNPIKE_OPS_PORT",
+    "Port of the ops listener; 0 takes a free one.",
+  ),
+});
+
+const jobRuntime = z.strictObject({
+  region: key(
+    z
+      .string()
+      .regex(/^[a-z]{2}(-[a-z]+)+-\d+$/, "must be a region such as us-east-1")
+      .nullable()
+      .default(null),
+    "AWS_REGION",
+    "Region of the service. Default: the job ARN's.",
+  ),
+  endpoint: key(
+    httpUrl.nullable().default(null),
+    "TURNPIKE_ENDPOINT",
+    "URL of the service when it is not the region's own, e.g. a simulator. AWS_ENDPOINT_URL_SAGEMAKERJOBRUNTIME and RFT_RUNTIME_ENDPOINT are read too.",
+  ),
+  fips: key(
+    z.boolean().default(false),
+    "AWS_USE_FIPS_ENDPOINT",
+    "Use the FIPS endpoint. Together with job_runtime.endpoint it is an error.",
+  ),
+});
+
+const identity = z.strictObject({
+  job_arn: key(
+    jobArn.nullable().default(null),
+    "TURNPIKE_JOB_ARN",
+    "The job of requests that name none.",
+  ),
+  trajectory_id: key(
+    z.string().min(1).max(256).nullable().default(null),
+    "TURNPIKE_TRAJECTORY_ID",
+    "The trajectory of requests that name none: one rollout per pod.",
+  ),
+  allowed_jobs: key(
+    z.array(jobArn).default([]),
+    "TURNPIKE_ALLOWED_JOBS",
+    "Job ARNs a request may name; none listed means any.",
+  ),
+});
+
+const timeouts = z.strictObject({
+  connect_ms: key(
+    milliseconds.default(5_000),
+    "TURNPIKE_TIMEOUTS_CONNECT_MS",
+    "To connect to the service, TLS included, in milliseconds.",
+  ),
+  first_byte_ms: key(
+    milliseconds.default(600_000),
+    "TURNPIKE_TIMEOUTS_FIRST_BYTE_MS",
+    "From the request to the first byte of the model's answer, in milliseconds.",
+  ),
+  idle_ms: key(
+    milliseconds.default(300_000),
+    "TURNPIKE_TIMEOUTS_IDLE_MS",
+    "Between two bytes of the model's answer, in milliseconds.",
+  ),
+  total_ms: key(
+    milliseconds.default(900_000),
+    "TURNPIKE_TIMEOUTS_TOTAL_MS",
+    "For a whole turn, in milliseconds.",
+  ),
+  ping_ms: key(
+    milliseconds.default(15_000),
+    "TURNPIKE_TIMEOUTS_PING_MS",
+    "Silence in a begun stream after which a `: ping` comment is sent, in milliseconds.",
+  ),
+});
+
+const stream = z.strictObject({
+  done_marker: key(
+    z.enum(["required", "optional"]).default("required"),
+    "TURNPIKE_STREAM_DONE_MARKER",
+    "`required`: a stream that ends without `data: [DONE]` ends with an error event. `optional`: one whose last chunk carried a finish_reason counts as whole.",
+  ),
+});
+
+const models = key(
+  z.array(z.string().min(1).max(256)).min(1).default(["default"]),
+  "TURNPIKE_MODELS",
+  "What GET /v1/models lists.",
+);
+
+const state = z.strictObject({
+  dir: key(
+    z.string().min(1).nullable().default(null),
+    "TURNPIKE_STATE_DIR",
+    "Folder for what must survive a restart. None: everything is kept in memory.",
+  ),
+});
+
+const shutdown = z.strictObject({
+  drain_ms: key(
+    milliseconds.default(30_000),
+    "TURNPIKE_SHUTDOWN_DRAIN_MS",
+    "How long turns in flight may go on after SIGTERM, in milliseconds.",
+  ),
+});
+
+const log = z.strictObject({
+  level: key(
+    z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
+    "TURNPIKE_LOG_LEVEL",
+    "Least level logged; a turn is one line at info.",
+  ),
+});
+
+const simulator = z.strictObject({
+  host: key(host.default("127.0.0.1"), "TURNPIKE_SIMULATOR_HOST", "Address of the simulator."),
+  port: key(
+    port.default(8485),
+    "TURNPIKE_SIMULATOR_PORT",
+    "Port of the simulator; 0 takes a free one.",
+  ),
+  wire: key(
+    z.enum(["eventstream", "sse", "json", "bare-json"]).default("eventstream"),
+    "TURNPIKE_SIMULATOR_WIRE",
+    "Form in which the simulator streams: PayloadPart frames, bare SSE, one JSON answer, or frames of bare JSON chunks.",
+  ),
+  slice_bytes: key(
+    z.int().min(0).max(1_048_576).default(0),
+    "TURNPIKE_SIMULATOR_SLICE_BYTES",
+    "Bytes per PayloadPart; 0 puts one SSE event into each.",
+  ),
+  event_delay_ms: key(
+    z.int().min(0).max(60_000).default(0),
+    "TURNPIKE_SIMULATOR_EVENT_DELAY_MS",
+    "Pause between two events of a stream, in milliseconds.",
+  ),
+  script_file: key(
+    z.string().min(1).nullable().default(null),
+    "TURNPIKE_SIMULATOR_SCRIPT_FILE",
+    "JSON or YAML script of the scripted model's answers.",
+  ),
+  upstream_url: key(
+    httpUrl.nullable().default(null),
+    "TURNPIKE_SIMULATOR_UPSTREAM_URL",
+    "Base URL of an OpenAI-compatible server (Ollama, vLLM, …) that answers in the scripted model's place, e.g. http://127.0.0.1:11434/v1.",
+  ),
+  upstream_api_key: secretKey(
+    z.string().min(1).nullable().default(null),
+    "TURNPIKE_SIMULATOR_UPSTREAM_API_KEY",
+    "Key for simulator.upstream_url.",
+  ),
+  upstream_model: key(
+    z.string().min(1).nullable().default(null),
+    "TURNPIKE_SIMULATOR_UPSTREAM_MODEL",
+    "Model name to ask simulator.upstream_url for, whatever the agent says.",
+  ),
+  faults: key(
+    z.array(z.record(z.string(), z.unknown())).default([]),
+    "TURNPIKE_SIMULATOR_FAULTS",
+    "Fault rules, as PUT /_simulator/faults takes them; the variable takes JSON.",
+  ),
+});
+
+export const configSchema = z.strictObject({
+  server: server.prefault({}),
+  ops: ops.prefault({}),
+  job_runtime: jobRuntime.prefault({}),
+  identity: identity.prefault({}),
+  timeouts: timeouts.prefault({}),
+  stream: stream.prefault({}),
+  models,
+  state: state.prefault({}),
+  shutdown: shutdown.prefault({}),
+  log: log.prefault({}),
+  simulator: simulator.prefault({}),
+});
+
+type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T;
+
+/** The whole configuration, validated and frozen. */
+export type Config = DeepReadonly<z.output<typeof configSchema>>;
