@@ -4,6 +4,7 @@
  * `config.schema.json` are generated from it.
  */
 import { z } from "zod";
+import { exampleJobArn, isJobArn } from "../job-arn.ts";
 
 /** Where a key's value may come from besides the file. */
 export interface KeyMeta {
@@ -28,17 +29,7 @@ const port = z.int().min(0).max(65_535);
 const milliseconds = z.int().min(1).max(86_400_000);
 const count = z.int().min(1);
 
-/** [model] JobArn, service.md "Protocol". */
-export const jobArnPattern =
-  /^arn:aws[a-z-]*:sagemaker:[a-z0-9-]*:[0-9]{12}:job\/[a-zA-Z0-9_-]+\/[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$/;
-
-const jobArn = z
-  .string()
-  .max(256)
-  .regex(
-    jobArnPattern,
-    "must be a job ARN such as arn:aws:sagemaker:us-east-1:123456789012:job/AgentRFT/my-training-job",
-  );
+const jobArn = z.string().refine(isJobArn, { error: `must be a job ARN such as ${exampleJobArn}` });
 
 const httpUrl = z.url({ protocol: /^https?$/ });
 
