@@ -10,18 +10,29 @@ import { exampleJobArn, isJobArn } from "../job-arn.ts";
 export interface KeyMeta {
   /** The environment variable of this key. */
   readonly env: string;
+  /** Other people's names for the same thing, read in this order where `env` is not set. */
+  readonly alsoEnv?: readonly string[];
   /** Shown in the example, the JSON Schema and in errors. */
   readonly description: string;
   /** Never printed, not by check-config and not in an error. */
   readonly secret?: boolean;
 }
 
-function key<T extends z.ZodType>(type: T, env: string, description: string): T {
-  return type.meta({ env, description } satisfies KeyMeta as Record<string, unknown>);
+/** One variable, or turnpike's own followed by the established ones it gives way to. */
+type Variables = string | readonly [string, ...string[]];
+
+function key<T extends z.ZodType>(type: T, variables: Variables, description: string): T {
+  return type.meta({ ...named(variables), description });
 }
 
-function secretKey<T extends z.ZodType>(type: T, env: string, description: string): T {
-  return type.meta({ env, description, secret: true } satisfies KeyMeta as Record<string, unknown>);
+function secretKey<T extends z.ZodType>(type: T, variables: Variables, description: string): T {
+  return type.meta({ ...named(variables), description, secret: true });
+}
+
+function named(variables: Variables): Pick<KeyMeta, "env" | "alsoEnv"> {
+  if (typeof variables === "string") return { env: variables };
+  const [env, ...alsoEnv] = variables;
+  return { env, alsoEnv };
 }
 
 const host = z.string().min(1).max(255);
@@ -87,17 +98,22 @@ const jobRuntime = z.strictObject({
       .regex(/^[a-z]{2}(-[a-z]+)+-\d+$/, "must be a region such as us-east-1")
       .nullable()
       .default(null),
-    "AWS_REGION",
-    "Region of the service. Default: the job ARN's.",
+    ["TURNPIKE_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"],
+    "Region of the service. None: the job ARN's.",
   ),
   endpoint: key(
     httpUrl.nullable().default(null),
-    "TURNPIKE_ENDPOINT",
-    "URL of the service when it is not the region's own, e.g. a simulator. AWS_ENDPOINT_URL_SAGEMAKERJOBRUNTIME and RFT_RUNTIME_ENDPOINT are read too.",
+    [
+      "TURNPIKE_ENDPOINT",
+      "AWS_ENDPOINT_URL_SAGEMAKERJOBRUNTIME",
+      "RFT_RUNTIME_ENDPOINT",
+      "AWS_ENDPOINT_URL",
+    ],
+    "URL of the service when it is not the region's own, e.g. a simulator's. None: the region's.",
   ),
   fips: key(
     z.boolean().default(false),
-    "AWS_USE_FIPS_ENDPOINT",
+    ["TURNPIKE_FIPS", "AWS_USE_FIPS_ENDPOINT"],
     "Use the FIPS endpoint. Together with job_runtime.endpoint it is an error.",
   ),
 });

@@ -1,0 +1,57 @@
+/** What the keys must be to each other. */
+import type { ConfigProblem } from "./config-error.ts";
+import type { Config } from "./schema.ts";
+
+interface Check {
+  /** The keys it reads; it is skipped where one of them is wrong already. */
+  readonly keys: readonly [string, ...string[]];
+  /** What is wrong, or undefined. */
+  readonly fault: (config: Config) => string | undefined;
+}
+
+const checks: readonly Check[] = [
+  {
+    keys: ["server.host", "server.api_keys"],
+    fault: ({ server }) =>
+      isLoopback(server.host) || server.api_keys.length > 0
+        ? undefined
+        : `${server.host} can be reached from other machines, and whoever reaches the gateway spends this job's turns: ` +
+          "set server.api_keys (TURNPIKE_API_KEY), or listen on 127.0.0.1",
+  },
+  {
+    keys: ["job_runtime.fips", "job_runtime.endpoint"],
+    fault: ({ job_runtime: { fips, endpoint } }) =>
+      fips && endpoint !== null
+        ? `a FIPS endpoint cannot be had at ${endpoint}: leave out either job_runtime.fips or job_runtime.endpoint`
+        : undefined,
+  },
+  {
+    keys: ["identity.job_arn", "identity.allowed_jobs"],
+    fault: ({ identity: { job_arn: jobArn, allowed_jobs: allowed } }) =>
+      jobArn === null || allowed.length === 0 || allowed.includes(jobArn)
+        ? undefined
+        : `${jobArn} is not in identity.allowed_jobs, so every request that names no job would be refused: add it there`,
+  },
+  {
+    keys: ["ops.port", "ops.host", "server.port", "server.host"],
+    fault: ({ ops, server }) =>
+      ops.port === server.port && ops.host === server.host && ops.port !== 0
+        ? `${ops.port} is server.port too: give the two listeners different ports, or 0 for a free one`
+        : undefined,
+  },
+];
+
+/** The problems between keys that are each right by themselves. */
+export function crossProblems(config: Config, faulty: ReadonlySet<string>): ConfigProblem[] {
+  return checks.flatMap(({ keys, fault }) => {
+    if (keys.some((key) => faulty.has(key))) return [];
+    const message = fault(config);
+    return message === undefined ? [] : [{ key: keys[0], message }];
+  });
+}
+
+/** Whether only this machine can reach the address. */
+export function isLoopback(host: string): boolean {
+  const name = host.replace(/^\[|\]$/g, "").toLowerCase();
+  return name === "localhost" || name === "::1" || /^127(\.\d{1,3}){3}$/.test(name);
+}
