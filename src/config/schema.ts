@@ -44,6 +44,15 @@ const jobArn = z.string().refine(isJobArn, { error: `must be a job ARN such as $
 
 const httpUrl = z.url({ protocol: /^https?$/ });
 
+/** One that requests are signed for: what is not scheme, host, port and path has no place in it. */
+const endpointUrl = httpUrl.refine(
+  (text) => {
+    const url = URL.parse(text);
+    return url === null || `${url.username}${url.password}${url.search}${url.hash}` === "";
+  },
+  { error: "must be an http or https URL without user, query and fragment" },
+);
+
 const server = z.strictObject({
   host: key(
     host.default("127.0.0.1"),
@@ -102,7 +111,7 @@ const jobRuntime = z.strictObject({
     "Region of the service. None: the job ARN's.",
   ),
   endpoint: key(
-    httpUrl.nullable().default(null),
+    endpointUrl.nullable().default(null),
     [
       "TURNPIKE_ENDPOINT",
       "AWS_ENDPOINT_URL_SAGEMAKERJOBRUNTIME",
@@ -115,6 +124,24 @@ const jobRuntime = z.strictObject({
     z.boolean().default(false),
     ["TURNPIKE_FIPS", "AWS_USE_FIPS_ENDPOINT"],
     "Use the FIPS endpoint. Together with job_runtime.endpoint it is an error.",
+  ),
+});
+
+const proxy = z.strictObject({
+  https: key(
+    httpUrl.nullable().default(null),
+    ["TURNPIKE_HTTPS_PROXY", "https_proxy", "HTTPS_PROXY"],
+    "Proxy towards an https endpoint of the service.",
+  ),
+  http: key(
+    httpUrl.nullable().default(null),
+    ["TURNPIKE_HTTP_PROXY", "http_proxy", "HTTP_PROXY"],
+    "Proxy towards an http endpoint of the service.",
+  ),
+  none_for: key(
+    z.string().max(10_000).nullable().default(null),
+    ["TURNPIKE_NO_PROXY", "no_proxy", "NO_PROXY"],
+    "Hosts reached without the proxy, separated by commas: `.example.com`, `10.0.0.1`, `*`.",
   ),
 });
 
@@ -255,6 +282,7 @@ export const configSchema = z.strictObject({
   server: server.prefault({}),
   ops: ops.prefault({}),
   job_runtime: jobRuntime.prefault({}),
+  proxy: proxy.prefault({}),
   identity: identity.prefault({}),
   timeouts: timeouts.prefault({}),
   stream: stream.prefault({}),

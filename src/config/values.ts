@@ -74,7 +74,13 @@ function elementOf(schema: z.ZodType): z.ZodType {
 
 function clipped(text: string | undefined): string {
   if (text === undefined) return "nothing";
-  return text.length > 100 ? `${text.slice(0, 99)}…` : text;
+  const shown = withoutPassword(text);
+  return shown.length > 100 ? `${shown.slice(0, 99)}…` : shown;
+}
+
+/** URLs of proxies carry a user and password at times. */
+export function withoutPassword(text: string): string {
+  return text.replace(/\/\/[^/@\s"]+@/g, "//***@");
 }
 
 function allowedBy(type: z.ZodType, issue: z.core.$ZodIssue): string {

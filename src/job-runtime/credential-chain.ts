@@ -1,0 +1,132 @@
+/**
+ * The standard chain of AWS credential sources, in the SDKs' order: environment, profile (with SSO,
+ * assumed roles and credential_process), web identity (IRSA), container endpoint (EKS Pod Identity,
+ * ECS), instance metadata.
+ */
+import { Agent } from "node:https";
+import { GatewayError } from "../errors.ts";
+import type { AwsCredentials } from "./credentials.ts";
+
+export interface ChainOptions {
+  /** The process's environment. The SDK reads the same one by itself; here it tells what was tried. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** For the STS and SSO calls of the chain; default: what the environment or the profile says. */
+  readonly region?: string | null;
+}
+
+/**
+ * A provider that walks the chain anew each time it is called, past the SDK's own caches: the source in
+ * `credentials.ts` decides what is kept. The SDK is loaded at the first call that needs it, since start-up
+ * time counts. Throws GatewayError `credentials_unavailable` with the sources tried and what to do.
+ */
+export function defaultProvider(options: ChainOptions): () => Promise<AwsCredentials> {
+  return async () => {
+    try {
+      return credentialsOfEnvironment(options.environment) ?? (await walkChain(options));
+    } catch (error) {
+      throw chainFailure(error, options.environment);
+    }
+  };
+}
+
+type Environment = ChainOptions["environment"];
+
+/** The chain's first link without the SDK. As there, AWS_PROFILE is stronger. */
+function credentialsOfEnvironment(environment: Environment): AwsCredentials | undefined {
+  const accessKeyId = environment["AWS_ACCESS_KEY_ID"];
+  const secretAccessKey = environment["AWS_SECRET_ACCESS_KEY"];
+  if (!(accessKeyId && secretAccessKey) || environment["AWS_PROFILE"]) return undefined;
+  return credentialsOf({
+    accessKeyId,
+    secretAccessKey,
+    sessionToken: environment["AWS_SESSION_TOKEN"],
+    expiration: dateOf(environment["AWS_CREDENTIAL_EXPIRATION"]),
+  });
+}
+
+async function walkChain({ environment, region }: ChainOptions): Promise<AwsCredentials> {
+  const { fromNodeProviderChain } = await import("@aws-sdk/credential-providers");
+  const provide = fromNodeProviderChain({
+    // A profile's file may have been rewritten by whatever renews it.
+    ignoreCache: true,
+    maxRetries: 2,
+    clientConfig: { ...(region ? { region } : {}), ...proxied(environment) },
+  });
+  return credentialsOf(await provide());
+}
+
+/** STS and SSO are behind the operator's proxy too; the SDK does not look for one by itself. */
+function proxied(environment: Environment): object {
+  const proxy = environment["HTTPS_PROXY"] || environment["https_proxy"];
+  if (!proxy) return {};
+  return { requestHandler: { httpsAgent: new Agent({ proxyEnv: { ...environment } }) } };
+}
+
+interface LooseCredentials {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken?: string | undefined;
+  readonly expiration?: Date | undefined;
+}
+
+/** The four fields and nothing else: what a provider adds to its object is not for us to carry around. */
+function credentialsOf(found: LooseCredentials): AwsCredentials {
+  const { accessKeyId, secretAccessKey, sessionToken, expiration } = found;
+  return {
+    accessKeyId,
+    secretAccessKey,
+    ...(sessionToken ? { sessionToken } : {}),
+    ...(expiration ? { expiration } : {}),
+  };
+}
+
+function dateOf(text: string | undefined): Date | undefined {
+  const date = text ? new Date(text) : undefined;
+  return date && !Number.isNaN(date.getTime()) ? date : undefined;
+}
+
+/** The sources in the chain's order, each with why it gave nothing or which variable leads to it. */
+export function credentialSources(environment: Environment): readonly string[] {
+  const set = (name: string): string => (environment[name] ? `${name} set` : `${name} not set`);
+  const profile = environment["AWS_PROFILE"];
+  const container = environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"]
+    ? "AWS_CONTAINER_CREDENTIALS_FULL_URI"
+    : "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
+  const noMetadata = (environment["AWS_EC2_METADATA_DISABLED"] ?? "false") !== "false";
+  return [
+    profile
+      ? "environment (passed over: AWS_PROFILE set)"
+      : `environment (${set("AWS_ACCESS_KEY_ID")}, ${set("AWS_SECRET_ACCESS_KEY")})`,
+    `profile "${profile ?? "default"}" in ${environment["AWS_SHARED_CREDENTIALS_FILE"] ?? "~/.aws/credentials"} and ${environment["AWS_CONFIG_FILE"] ?? "~/.aws/config"}`,
+    `web identity (${set("AWS_WEB_IDENTITY_TOKEN_FILE")}, ${set("AWS_ROLE_ARN")})`,
+    `container endpoint (${set(container)})`,
+    `instance metadata (${noMetadata ? "off by AWS_EC2_METADATA_DISABLED" : environment[container] ? "passed over: container endpoint set" : "asked"})`,
+  ];
+}
+
+function chainFailure(error: unknown, environment: Environment): GatewayError {
+  const reason = redacted(error instanceof Error ? error.message : String(error), environment);
+  return new GatewayError(
+    "credentials_unavailable",
+    `No AWS credentials to sign with: ${reason} Tried in this order: ${credentialSources(environment).join("; ")}. ` +
+      "Give one of them to turnpike's process (aws sso login, AWS_PROFILE, a role for the pod's service account, …); `turnpike doctor` checks them.",
+    { cause: error },
+  );
+}
+
+const secretVariables = [
+  "AWS_SECRET_ACCESS_KEY",
+  "AWS_SESSION_TOKEN",
+  "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+] as const;
+
+/** The first line, shortened, without anything that the environment keeps secret. */
+function redacted(message: string, environment: Environment): string {
+  let [line = ""] = message.split("\n");
+  for (const name of secretVariables) {
+    const secret = environment[name];
+    if (secret) line = line.replaceAll(secret, "***");
+  }
+  const clipped = line.length > 300 ? `${line.slice(0, 299)}…` : line;
+  return /[.!?…]$/.test(clipped) ? clipped : `${clipped}.`;
+}
