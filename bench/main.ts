@@ -10,13 +10,21 @@ import { type Options, readOptions, type ScenarioName, usage } from "./options.t
 import { createPayloads } from "./payloads.ts";
 import { cleanUpOnExit, loadCore, temporaryDirectory } from "./processes.ts";
 import { extendPath, findObstacles, installPeers } from "./requirements.ts";
+import { measureIdleStreams } from "./scenarios/idle-streams.ts";
+import { measureLatency } from "./scenarios/latency.ts";
+import { measureMemory } from "./scenarios/memory.ts";
+import { measureStartUp } from "./scenarios/startup.ts";
 import { measureJson, measureStream } from "./scenarios/throughput.ts";
 import { renderTable } from "./table.ts";
 import { startUpstream } from "./upstream.ts";
 
-const scenarios: Partial<Record<ScenarioName, Scenario>> = {
+const scenarios: Record<ScenarioName, Scenario> = {
   json: measureJson,
   stream: measureStream,
+  latency: measureLatency,
+  memory: measureMemory,
+  "idle-streams": measureIdleStreams,
+  startup: measureStartUp,
 };
 
 const exitMissedTarget = 1;
@@ -51,8 +59,7 @@ async function runScenarios(options: Options): Promise<ScenarioResult[]> {
   const bench: Bench = { options, payloads, upstream, directory };
   const results: ScenarioResult[] = [];
   for (const name of options.scenarios) {
-    const scenario = scenarios[name];
-    if (scenario !== undefined) results.push(await scenario(bench));
+    results.push(await scenarios[name](bench));
   }
   return results;
 }

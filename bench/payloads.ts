@@ -15,31 +15,35 @@ const words =
     " ",
   );
 
-export interface Payloads {
-  readonly request: Record<CallKind, Buffer>;
-  readonly response: Buffer;
-  /** 200 events and the closing `data: [DONE]`. */
-  readonly sse: Buffer;
-  /** The same text, one PayloadPart frame per event. */
-  readonly frames: Buffer;
-  /** The texts and frames one by one. */
+/** One stream in both of its forms. */
+export interface StreamPayload {
+  /** SSE text, one event each, the last `data: [DONE]`. */
   readonly events: readonly Buffer[];
+  /** The same, one PayloadPart frame per event. */
   readonly eventFrames: readonly Buffer[];
+  readonly sse: Buffer;
+  readonly frames: Buffer;
 }
 
+export interface Payloads extends StreamPayload {
+  readonly request: Record<CallKind, Buffer>;
+  readonly response: Buffer;
+}
+
+/** The payloads of the timed runs: a stream of 200 events and [DONE]. */
 export function createPayloads(): Payloads {
-  const events = [...createChunks(streamEvents), "[DONE]"].map((data) =>
-    Buffer.from(`data: ${data}\n\n`),
-  );
-  const eventFrames = events.map(createFrame);
   return {
     request: { json: createRequest(false), stream: createRequest(true) },
     response: createResponse(),
-    sse: Buffer.concat(events),
-    frames: Buffer.concat(eventFrames),
-    events,
-    eventFrames,
+    ...createStream(streamEvents),
   };
+}
+
+/** A stream of `count` events and [DONE]. */
+export function createStream(count: number): StreamPayload {
+  const events = [...createChunks(count), "[DONE]"].map((data) => Buffer.from(`data: ${data}\n\n`));
+  const eventFrames = events.map(createFrame);
+  return { events, eventFrames, sse: Buffer.concat(events), frames: Buffer.concat(eventFrames) };
 }
 
 function createRequest(stream: boolean): Buffer {
