@@ -15,7 +15,7 @@ export async function startFleet(bench: Bench): Promise<Fleet> {
   const targets: RunningTarget[] = [];
   for (const name of bench.options.targets) {
     const target = starting.use(
-      await startTarget(name, { ...bench, upstreamPort: bench.upstream.port }),
+      await startTarget(name, { ...bench, ...bench.options, upstreamPort: bench.upstream.port }),
     );
     await verifyTarget(target);
     target.child.pause();

@@ -66,8 +66,8 @@ async function runScenarios(options: Options): Promise<ScenarioResult[]> {
 
 function report(options: Options, results: readonly ScenarioResult[]): number {
   const machine = describeMachine();
-  const { targets: names, jsonFile, check } = options;
-  process.stdout.write(renderTable({ machine, names, results }));
+  const { jsonFile, check } = options;
+  process.stdout.write(renderTable({ machine, options, results }));
   if (jsonFile !== undefined) {
     writeFileSync(jsonFile, `${JSON.stringify({ machine, options, results }, undefined, 2)}\n`);
   }

@@ -1,4 +1,8 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
+
+export const repository = join(import.meta.dirname, "..");
 
 export const targetNames = ["floor", "portkey", "turnpike"] as const;
 export type TargetName = (typeof targetNames)[number];
@@ -25,6 +29,8 @@ export interface Options {
   readonly latencySamples: number;
   /** How long each of the 1,000 slow streams lasts, at one frame a second. */
   readonly idleSeconds: number;
+  /** The program measured as turnpike, from the repository's root. */
+  readonly entry: string;
   readonly jsonFile: string | undefined;
   /** Exit 1 when a target is missed. */
   readonly check: boolean;
@@ -37,6 +43,7 @@ export const usage = `npm run bench -- [options]
   --scenario LIST    of ${scenarioNames.join(", ")}
   --rounds N         timed rounds per scenario (5; with --quick 2)
   --seconds N        length of one timed run (5; with --quick 2)
+  --entry FILE       the program to run as turnpike (dist/turnpike.js where it exists, else src/main.ts)
   --json FILE        write every figure to FILE
   --check            exit 1 when a target is missed
   --help
@@ -52,6 +59,7 @@ export function readOptions(args: string[]): Options | undefined {
       scenario: { type: "string" },
       rounds: { type: "string" },
       seconds: { type: "string" },
+      entry: { type: "string" },
       json: { type: "string" },
       check: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
@@ -68,9 +76,16 @@ export function readOptions(args: string[]): Options | undefined {
     startUps: quick ? 3 : 10,
     latencySamples: quick ? 300 : 1000,
     idleSeconds: quick ? 5 : 15,
+    entry: values.entry ?? defaultEntry(),
     jsonFile: values.json,
     check: values.check,
   };
+}
+
+/** The compiled program when there is one: that is what is shipped. */
+function defaultEntry(): string {
+  const compiled = "dist/turnpike.js";
+  return existsSync(join(repository, compiled)) ? compiled : "src/main.ts";
 }
 
 function readList<T extends string>(

@@ -1,16 +1,17 @@
 /** The results as Markdown, ready for the README. */
 import type { Row, ScenarioResult } from "./bench.ts";
 import type { Machine } from "./machine.ts";
-import type { TargetName } from "./options.ts";
-import { peerVersion, targets, turnpikeEntry } from "./targets.ts";
+import type { Options, TargetName } from "./options.ts";
+import { peerVersion, targets } from "./targets.ts";
 
 export interface Report {
   readonly machine: Machine;
-  readonly names: readonly TargetName[];
+  readonly options: Options;
   readonly results: readonly ScenarioResult[];
 }
 
-export function renderTable({ machine, names, results }: Report): string {
+export function renderTable({ machine, options, results }: Report): string {
+  const names = options.targets;
   const titles = names.map((name) =>
     name === "portkey" ? `Portkey ${peerVersion("@portkey-ai/gateway")}` : targets[name].title,
   );
@@ -21,7 +22,7 @@ export function renderTable({ machine, names, results }: Report): string {
     line(["---", ...titles.map(() => "---"), "---", "---"]),
     ...rows.map((row) => renderRow(row, names)),
     "",
-    describe(machine),
+    describe(machine, options),
     ...notes.map((note) => `- ${note}`),
     "",
   ].join("\n");
@@ -40,12 +41,12 @@ function line(cells: readonly string[]): string {
   return `| ${cells.join(" | ")} |`;
 }
 
-function describe(machine: Machine): string {
+function describe(machine: Machine, { entry }: Options): string {
   const { cpu, cores, memoryGigabytes, kernel, node, date } = machine;
   return (
     `${cpu}, ${cores} cores, ${memoryGigabytes} GB, ${kernel}, Node ${node}, ${date}. ` +
     "Each proxy alone on one core, upstream (nginx) and load (wrk) on another; medians of interleaved rounds, " +
     "in brackets the median share of the floor's rate in the same round. SigV4 signing and the default logging on. " +
-    `turnpike ran as \`node ${turnpikeEntry} serve\`.\n`
+    `turnpike ran as \`node ${entry} serve\`.\n`
   );
 }

@@ -1,16 +1,17 @@
 /** The proxies under test: how each is started, called, and what it must answer. */
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { answersOk, type Call } from "./client.ts";
-import type { TargetName } from "./options.ts";
+import { repository, type TargetName } from "./options.ts";
 import type { CallKind, Payloads } from "./payloads.ts";
 import { type Child, freePort, proxyCore, startChild, waitUntilReady } from "./processes.ts";
 
-export const repository = join(import.meta.dirname, "..");
 export const peers = join(import.meta.dirname, "peers");
 
 export interface StartOptions {
   readonly payloads: Payloads;
+  /** The program to run as turnpike, from the repository's root. */
+  readonly entry: string;
   readonly upstreamPort: number;
   /** For logs, and the target's home: nothing of the user's is read. */
   readonly directory: string;
@@ -22,13 +23,16 @@ export interface StartOptions {
 export interface RunningTarget extends AsyncDisposable {
   readonly name: TargetName;
   readonly child: Child;
+  /** From spawn to the first 200 on the ready path. */
+  readonly readyAfterMs: number;
   /** A request of the kind, ready to send; each rollout is a trajectory of its own. */
   call(kind: CallKind, rollout?: number): Call & { readonly headers: Record<string, string> };
   /** The body that must come back. */
   expected(kind: CallKind): Buffer;
 }
 
-interface Ports {
+interface Setting {
+  readonly entry: string;
   readonly own: number;
   readonly ops: number;
   readonly upstream: number;
@@ -37,20 +41,15 @@ interface Ports {
 interface Target {
   /** As in the table's head. */
   readonly title: string;
-  args(ports: Ports): string[];
-  env(ports: Ports): Record<string, string>;
-  ready(ports: Ports): { port: number; path: string };
+  args(setting: Setting): string[];
+  env(setting: Setting): Record<string, string>;
+  ready(setting: Setting): { port: number; path: string };
   path(kind: CallKind, rollout: number): string;
-  headers(kind: CallKind, ports: Ports): Record<string, string>;
+  headers(kind: CallKind, setting: Setting): Record<string, string>;
   readonly streamWire: "frames" | "sse";
 }
 
 const operation = { json: "sample", stream: "sample-with-response-stream" } as const;
-
-/** The compiled program when there is one: that is what is shipped. */
-export const turnpikeEntry = existsSync(join(repository, "dist/turnpike.js"))
-  ? "dist/turnpike.js"
-  : "src/main.ts";
 
 export const targets: Record<TargetName, Target> = {
   floor: {
@@ -85,7 +84,7 @@ export const targets: Record<TargetName, Target> = {
   },
   turnpike: {
     title: "turnpike",
-    args: ({ own }) => [join(repository, turnpikeEntry), "serve", "--port", String(own)],
+    args: ({ own, entry }) => [resolve(repository, entry), "serve", "--port", String(own)],
     env: ({ ops, upstream }) => ({
       TURNPIKE_ENDPOINT: `http://127.0.0.1:${upstream}`,
       TURNPIKE_JOB_ARN: "arn:aws:sagemaker:us-east-1:123456789012:job/AgentRFT/bench",
@@ -103,35 +102,43 @@ export const targets: Record<TargetName, Target> = {
 
 /** Starts a target on the proxy's core; resolves once it is ready. */
 export async function startTarget(name: TargetName, options: StartOptions): Promise<RunningTarget> {
-  const { payloads, upstreamPort, directory, cacheDirectory = directory } = options;
+  const { payloads, entry, upstreamPort, directory, cacheDirectory = directory } = options;
   const target = targets[name];
-  const ports = { own: await freePort(), ops: await freePort(), upstream: upstreamPort };
+  const setting = {
+    entry,
+    own: await freePort(),
+    ops: await freePort(),
+    upstream: upstreamPort,
+  };
   mkdirSync(cacheDirectory, { recursive: true });
+  const started = performance.now();
   const child = startChild({
     name,
     command: process.execPath,
-    args: target.args(ports),
+    args: target.args(setting),
     core: proxyCore,
     env: {
       PATH: process.env["PATH"] ?? "",
       HOME: cacheDirectory,
       TMPDIR: cacheDirectory,
-      ...target.env(ports),
+      ...target.env(setting),
     },
     cwd: repository,
     logDirectory: directory,
   });
-  const ready = target.ready(ports);
+  const ready = target.ready(setting);
   const { readyIntervalMs: intervalMs = 20 } = options;
   await waitUntilReady({ child, intervalMs, probe: () => answersOk(ready.port, ready.path) });
+  const readyAfterMs = performance.now() - started;
   return {
     name,
     child,
+    readyAfterMs,
     call: (kind, rollout = 1) => ({
-      port: ports.own,
+      port: setting.own,
       method: "POST",
       path: target.path(kind, rollout),
-      headers: { "content-type": "application/json", ...target.headers(kind, ports) },
+      headers: { "content-type": "application/json", ...target.headers(kind, setting) },
       body: payloads.request[kind],
     }),
     expected: (kind) => (kind === "json" ? payloads.response : payloads[target.streamWire]),

@@ -69,7 +69,7 @@ async function holdStreams(bench: Bench, name: TargetName): Promise<Outcome> {
     logDirectory: directory,
   });
   await waitUntilReady({ child: upstream, probe: () => answersOk(upstreamPort, "/ready") });
-  await using target = await startTarget(name, { payloads, upstreamPort, directory });
+  await using target = await startTarget(name, { ...options, payloads, upstreamPort, directory });
   return await openStreams(target);
 }
 

@@ -9,22 +9,32 @@ import { load } from "../wrk.ts";
 const connections = 32;
 const limitMegabytes = 160;
 
+interface MemoryUse {
+  readonly idle: Memory;
+  readonly json: Memory;
+  readonly stream: Memory;
+  /** What went wrong under load. */
+  readonly faults: readonly string[];
+}
+
 export const measureMemory: Scenario = async (bench) => {
   const { targets, rounds, seconds } = bench.options;
   say(`memory: after ${rounds * seconds} s of json and as much of stream`);
-  const figures: Partial<Record<TargetName, Memory>> = {};
+  const figures: Partial<Record<TargetName, MemoryUse>> = {};
   const notes: string[] = [];
   await using fleet = await startFleet(bench);
   for (const target of fleet.targets) {
-    const fault = await fleet.alone(target, () => loadBoth(bench, target));
-    if (fault !== undefined) notes.push(`memory: ${target.name} under load: ${fault}.`);
-    const memory = readMemory(target.child.pid);
-    figures[target.name] = memory;
-    say(`  ${target.name}: ${describeMemory(memory)}`);
+    const use = await fleet.alone(target, () => loadBoth(bench, target));
+    for (const fault of use.faults) notes.push(`memory: ${target.name} under load: ${fault}.`);
+    figures[target.name] = use;
+    const { idle, json, stream } = use;
+    say(
+      `  ${target.name}: idle ${describeMemory(idle)}, then ${describeMemory(json)}, then ${describeMemory(stream)}`,
+    );
   }
   const cells: Row["cells"] = {};
-  for (const name of targets) cells[name] = describeMemory(figures[name]);
-  const own = figures.turnpike;
+  for (const name of targets) cells[name] = describeMemory(figures[name]?.stream);
+  const own = figures.turnpike?.stream;
   const row: Row = {
     measure: `memory after ${rounds * seconds} s of JSON and ${rounds * seconds} s of streams`,
     cells,
@@ -34,13 +44,16 @@ export const measureMemory: Scenario = async (bench) => {
   return { scenario: "memory", rows: [row], notes, figures };
 };
 
-/** What went wrong meanwhile, if anything. */
-async function loadBoth(bench: Bench, target: RunningTarget): Promise<string | undefined> {
+async function loadBoth(bench: Bench, target: RunningTarget): Promise<MemoryUse> {
   const { directory, options } = bench;
   const seconds = options.rounds * options.seconds;
+  const { pid } = target.child;
+  const idle = readMemory(pid);
   const json = await load({ target, directory, seconds, connections, kind: "json" });
+  const afterJson = readMemory(pid);
   const stream = await load({ target, directory, seconds, connections, kind: "stream" });
-  return json.fault ?? stream.fault;
+  const faults = [json.fault, stream.fault].filter((fault) => fault !== undefined);
+  return { idle, json: afterJson, stream: readMemory(pid), faults };
 }
 
 /** "112 MB (peak 130)". */

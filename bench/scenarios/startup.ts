@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { type Bench, type Row, type Scenario, say } from "../bench.ts";
 import type { TargetName } from "../options.ts";
 import { median } from "../statistics.ts";
-import { startTarget, turnpikeEntry } from "../targets.ts";
+import { startTarget } from "../targets.ts";
 
 const limitMs = 400;
 const probeMs = 2;
@@ -45,24 +45,22 @@ export const measureStartUp: Scenario = async (bench) => {
     met: own === undefined ? undefined : median(own.cold) <= limitMs,
   };
   const notes = [
-    `Start-up is from spawn to the first 200 on \`/readyz\` of \`node ${turnpikeEntry} serve\`, judged cold (no compile cache on disk; the files themselves are in the page cache).`,
+    `Start-up is from spawn to the first 200 on \`/readyz\` of \`node ${bench.options.entry} serve\`, judged cold (no compile cache on disk; the files themselves are in the page cache).`,
   ];
   return { scenario: "startup", rows: [row], notes, figures };
 };
 
 async function timeStart(bench: Bench, name: TargetName, cacheDirectory: string): Promise<number> {
-  const { payloads, directory, upstream } = bench;
-  const started = performance.now();
+  const { options, payloads, directory, upstream } = bench;
   await using target = await startTarget(name, {
+    ...options,
     payloads,
     upstreamPort: upstream.port,
     directory,
     cacheDirectory,
     readyIntervalMs: probeMs,
   });
-  const elapsed = performance.now() - started;
-  target.child.truncateLog();
-  return elapsed;
+  return target.readyAfterMs;
 }
 
 function emptyDirectory(bench: Bench): string {
