@@ -39,6 +39,20 @@ const checks: readonly Check[] = [
         ? `${ops.port} is server.port too: give the two listeners different ports, or 0 for a free one`
         : undefined,
   },
+  {
+    keys: ["simulator.script_file", "simulator.upstream_url"],
+    fault: ({ simulator }) =>
+      simulator.script_file === null || simulator.upstream_url === null
+        ? undefined
+        : "the script is the scripted model's, and simulator.upstream_url puts another in its place: leave out one of the two",
+  },
+  {
+    keys: ["simulator.access_key_id", "simulator.secret_access_key"],
+    fault: ({ simulator }) =>
+      (simulator.access_key_id === null) === (simulator.secret_access_key === null)
+        ? undefined
+        : "comes together with simulator.secret_access_key: set both, or neither to have them made for the run",
+  },
 ];
 
 /** The problems between keys that are each right by themselves. */

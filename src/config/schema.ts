@@ -236,6 +236,20 @@ const simulator = z.strictObject({
     "TURNPIKE_SIMULATOR_PORT",
     "Port of the simulator; 0 takes a free one.",
   ),
+  access_key_id: key(
+    z
+      .string()
+      .regex(/^\w{16,128}$/, "must be 16 to 128 letters, digits or underscores")
+      .nullable()
+      .default(null),
+    "TURNPIKE_SIMULATOR_ACCESS_KEY_ID",
+    "Access key id whose signatures the simulator takes. None: one made for the run.",
+  ),
+  secret_access_key: secretKey(
+    z.string().min(8).max(512).nullable().default(null),
+    "TURNPIKE_SIMULATOR_SECRET_ACCESS_KEY",
+    "The secret that goes with simulator.access_key_id.",
+  ),
   wire: key(
     z.enum(["eventstream", "sse", "json", "bare-json"]).default("eventstream"),
     "TURNPIKE_SIMULATOR_WIRE",

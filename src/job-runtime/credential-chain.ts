@@ -11,7 +11,13 @@ export interface ChainOptions {
   /** The process's environment. The SDK reads the same one by itself; here it tells what was tried. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** For the STS and SSO calls of the chain; default: what the environment or the profile says. */
-  readonly region?: string | null;
+  readonly region?: string | null | undefined;
+}
+
+/** Credentials and where they came from, in words. */
+export interface FoundCredentials {
+  readonly credentials: AwsCredentials;
+  readonly source: string;
 }
 
 /**
@@ -20,31 +26,35 @@ export interface ChainOptions {
  * time counts. Throws GatewayError `credentials_unavailable` with the sources tried and what to do.
  */
 export function defaultProvider(options: ChainOptions): () => Promise<AwsCredentials> {
-  return async () => {
-    try {
-      return credentialsOfEnvironment(options.environment) ?? (await walkChain(options));
-    } catch (error) {
-      throw chainFailure(error, options.environment);
-    }
-  };
+  return async () => (await findCredentials(options)).credentials;
+}
+
+/** One walk of the chain, for `defaultProvider` and `turnpike doctor`. Throws as it does. */
+export async function findCredentials(options: ChainOptions): Promise<FoundCredentials> {
+  try {
+    return credentialsOfEnvironment(options.environment) ?? (await walkChain(options));
+  } catch (error) {
+    throw chainFailure(error, options.environment);
+  }
 }
 
 type Environment = ChainOptions["environment"];
 
 /** The chain's first link without the SDK. As there, AWS_PROFILE is stronger. */
-function credentialsOfEnvironment(environment: Environment): AwsCredentials | undefined {
+function credentialsOfEnvironment(environment: Environment): FoundCredentials | undefined {
   const accessKeyId = environment["AWS_ACCESS_KEY_ID"];
   const secretAccessKey = environment["AWS_SECRET_ACCESS_KEY"];
   if (!(accessKeyId && secretAccessKey) || environment["AWS_PROFILE"]) return undefined;
-  return credentialsOf({
+  const credentials = credentialsOf({
     accessKeyId,
     secretAccessKey,
     sessionToken: environment["AWS_SESSION_TOKEN"],
     expiration: dateOf(environment["AWS_CREDENTIAL_EXPIRATION"]),
   });
+  return { credentials, source: "environment" };
 }
 
-async function walkChain({ environment, region }: ChainOptions): Promise<AwsCredentials> {
+async function walkChain({ environment, region }: ChainOptions): Promise<FoundCredentials> {
   const { fromNodeProviderChain } = await import("@aws-sdk/credential-providers");
   const provide = fromNodeProviderChain({
     // A profile's file may have been rewritten by whatever renews it.
@@ -52,7 +62,19 @@ async function walkChain({ environment, region }: ChainOptions): Promise<AwsCred
     maxRetries: 2,
     clientConfig: { ...(region ? { region } : {}), ...proxied(environment) },
   });
-  return credentialsOf(await provide());
+  const found = await provide();
+  return { credentials: credentialsOf(found), source: sourceOf(found, environment) };
+}
+
+/** The SDK marks what it found with the features that took part. */
+function sourceOf(found: object, environment: Environment): string {
+  const marks = Object.keys((found as { $source?: object }).$source ?? {});
+  const has = (part: string): boolean => marks.some((mark) => mark.includes(part));
+  if (has("PROFILE")) return `profile "${environment["AWS_PROFILE"] ?? "default"}"`;
+  if (has("WEB_ID")) return "web identity (AWS_WEB_IDENTITY_TOKEN_FILE)";
+  if (has("HTTP")) return "container endpoint";
+  if (has("IMDS")) return "instance metadata";
+  return marks.join(", ") || "the AWS SDK's chain";
 }
 
 /** STS and SSO are behind the operator's proxy too; the SDK does not look for one by itself. */

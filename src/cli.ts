@@ -1,0 +1,157 @@
+/** The command line: which commands there are and which keys have a flag. Each command is loaded when it runs. */
+import { CommanderError, Command as Program } from "commander";
+import type { Command, ProcessContext } from "./commands/command.ts";
+import { ConfigError } from "./config/config-error.ts";
+import { configKey } from "./config/keys.ts";
+import type { Flags } from "./config/load.ts";
+import { version } from "./version.ts";
+
+/** A flag as commander declares it, and the key it sets. */
+type FlagFor = readonly [declaration: string, key: string];
+
+interface CommandLine {
+  readonly name: string;
+  readonly summary: string;
+  readonly flags: readonly FlagFor[];
+  readonly load: () => Promise<Command>;
+}
+
+const listenFlags: readonly FlagFor[] = [
+  ["--host <host>", "server.host"],
+  ["--port <port>", "server.port"],
+  ["--ops-host <host>", "ops.host"],
+  ["--ops-port <port>", "ops.port"],
+];
+
+const rolloutFlags: readonly FlagFor[] = [
+  ["--job-arn <arn>", "identity.job_arn"],
+  ["--trajectory-id <id>", "identity.trajectory_id"],
+  ["--model <names>", "models"],
+  ["--state-dir <dir>", "state.dir"],
+  ["--log-level <level>", "log.level"],
+];
+
+const serviceFlags: readonly FlagFor[] = [
+  ["--region <region>", "job_runtime.region"],
+  ["--endpoint <url>", "job_runtime.endpoint"],
+  ["--fips", "job_runtime.fips"],
+];
+
+const simulationFlags: readonly FlagFor[] = [
+  ["--wire <form>", "simulator.wire"],
+  ["--slice-bytes <bytes>", "simulator.slice_bytes"],
+  ["--event-delay-ms <ms>", "simulator.event_delay_ms"],
+  ["--script <file>", "simulator.script_file"],
+  ["--upstream-url <url>", "simulator.upstream_url"],
+  ["--upstream-model <name>", "simulator.upstream_model"],
+];
+
+const simulatorListenFlags: readonly FlagFor[] = [
+  ["--simulator-host <host>", "simulator.host"],
+  ["--simulator-port <port>", "simulator.port"],
+];
+
+const commandLines: readonly CommandLine[] = [
+  {
+    name: "dev",
+    summary: "gateway with an embedded simulator of the service; needs no AWS account",
+    flags: [...listenFlags, ...simulatorListenFlags, ...rolloutFlags, ...simulationFlags],
+    load: async () => (await import("./commands/dev.ts")).runDev,
+  },
+  {
+    name: "serve",
+    summary: "gateway to the service",
+    flags: [...listenFlags, ...rolloutFlags, ...serviceFlags],
+    load: async () => (await import("./commands/serve.ts")).runServe,
+  },
+  {
+    name: "simulate",
+    summary: "the simulator alone",
+    flags: [
+      ["--host <host>", "simulator.host"],
+      ["--port <port>", "simulator.port"],
+      ["--region <region>", "job_runtime.region"],
+      ["--state-dir <dir>", "state.dir"],
+      ...simulationFlags,
+    ],
+    load: async () => (await import("./commands/simulate.ts")).runSimulate,
+  },
+  {
+    name: "doctor",
+    summary: "check credentials, identity, endpoint, clock, state and ports; costs no turn",
+    flags: [...listenFlags, ...rolloutFlags, ...serviceFlags],
+    load: async () => (await import("./commands/doctor.ts")).runDoctor,
+  },
+  {
+    name: "check-config",
+    summary: "print the effective configuration, or every error in it",
+    flags: [
+      ...listenFlags,
+      ...simulatorListenFlags,
+      ...rolloutFlags,
+      ...serviceFlags,
+      ...simulationFlags,
+    ],
+    load: async () => (await import("./commands/check-config.ts")).runCheckConfig,
+  },
+];
+
+/** Runs the command that `args` names. Returns the exit code: 2 for a wrong command line or configuration. Throws what is neither. */
+export async function run(args: readonly string[], context: ProcessContext): Promise<number> {
+  let exitCode = 0;
+  const program = new Program("turnpike")
+    .description("OpenAI-compatible proxy for Amazon SageMaker AI multi-turn RL")
+    .version(version)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => context.print(text.trimEnd()),
+      writeErr: (text) => context.warn(text.trimEnd()),
+    });
+  for (const line of commandLines) {
+    const command = declare(program, line);
+    command.action(async (options: Options) => {
+      const runCommand = await line.load();
+      const flags = flagsGiven(command, line.flags, options);
+      const file = options["config"];
+      exitCode = await runCommand({ ...context, file: file === true ? undefined : file, flags });
+    });
+  }
+  try {
+    await program.parseAsync(args, { from: "user" });
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (!(error instanceof ConfigError)) throw error;
+    context.warn(`turnpike: ${error.message}`);
+    return 2;
+  }
+}
+
+/** As commander hands them over: text, or true for a flag without a value. */
+type Options = Readonly<Record<string, string | true | undefined>>;
+
+function declare(program: Program, line: CommandLine): Program {
+  const command = program
+    .command(line.name)
+    .description(line.summary)
+    .option("--config <file>", "YAML configuration file (TURNPIKE_CONFIG)");
+  for (const [declaration, key] of line.flags) command.option(declaration, describeFlag(key));
+  return command;
+}
+
+function describeFlag(path: string): string {
+  const meta = configKey(path)?.meta;
+  if (meta === undefined) throw new Error(`no key ${path} for a flag`);
+  return `${meta.description} (${meta.env})`;
+}
+
+function flagsGiven(command: Program, flags: readonly FlagFor[], options: Options): Flags {
+  const given: Record<string, Flags[string]> = {};
+  for (const option of command.options) {
+    const key = flags.find(([declaration]) => declaration === option.flags)?.[1];
+    const value = options[option.attributeName()];
+    if (key === undefined || value === undefined) continue;
+    given[key] = { flag: option.long ?? option.flags, text: String(value) };
+  }
+  return given;
+}
