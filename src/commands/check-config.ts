@@ -9,7 +9,7 @@ export function runCheckConfig(context: CommandContext): Promise<number> {
   const loaded = loadConfigWithSources(context);
   for (const line of effectiveLines(loaded)) context.print(line);
   const mismatch = regionMismatch(loaded);
-  if (mismatch !== undefined) context.warn(`turnpike: ${mismatch}`);
+  if (mismatch !== undefined) context.warn(`turnpike: ${mismatch.text}. ${mismatch.advice}`);
   return Promise.resolve(0);
 }
 

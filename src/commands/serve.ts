@@ -21,7 +21,7 @@ export async function runServe(context: CommandContext): Promise<number> {
     // On standard error, so that standard output holds the log's lines and nothing else.
     warn(`turnpike serve: gateway ${gateway.url}, ops ${gateway.opsUrl}`);
     const mismatch = regionMismatch(loaded);
-    if (mismatch !== undefined) warn(`turnpike: ${mismatch}`);
+    if (mismatch !== undefined) warn(`turnpike: ${mismatch.text}. ${mismatch.advice}`);
     await stopped(stop);
   } finally {
     await gateway.close();

@@ -9,15 +9,24 @@ export function regionOf({ job_runtime, identity }: Config): string | undefined 
   return identity.job_arn === null ? undefined : jobArnRegion(identity.job_arn);
 }
 
+/** What to say about it and what to do. */
+export interface RegionMismatch {
+  readonly text: string;
+  readonly advice: string;
+}
+
 /**
  * The configured region wins over the job ARN's. In a pod AWS_REGION is the cluster's, set by others, so
  * the difference deserves a word.
  */
-export function regionMismatch({ config, sources }: LoadedConfig): string | undefined {
+export function regionMismatch({ config, sources }: LoadedConfig): RegionMismatch | undefined {
   const { region } = config.job_runtime;
   const jobArn = config.identity.job_arn;
   const jobRegion = jobArn === null ? undefined : jobArnRegion(jobArn);
   if (region === null || jobRegion === undefined || jobRegion === region) return undefined;
   const source = sources.get("job_runtime.region") ?? "configuration";
-  return `calls go to ${region} (${source}), but the job ${jobArn} is in ${jobRegion}: set TURNPIKE_REGION=${jobRegion} if that is not meant`;
+  return {
+    text: `calls go to ${region} (${source}), but the job ${jobArn} is in ${jobRegion}`,
+    advice: `Set TURNPIKE_REGION=${jobRegion} if that is not meant.`,
+  };
 }

@@ -131,7 +131,7 @@ function chainFailure(error: unknown, environment: Environment): GatewayError {
   return new GatewayError(
     "credentials_unavailable",
     `No AWS credentials to sign with: ${reason} Tried in this order: ${credentialSources(environment).join("; ")}. ` +
-      "Give one of them to turnpike's process (aws sso login, AWS_PROFILE, a role for the pod's service account, …); `turnpike doctor` checks them.",
+      "Give one of them to turnpike's process (aws sso login, AWS_PROFILE, a role for the pod's service account, …) and see with `turnpike doctor`.",
     { cause: error },
   );
 }
