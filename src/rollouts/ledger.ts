@@ -1,0 +1,137 @@
+/**
+ * What turnpike knows of each rollout: turns, tokens, lifecycle. It observes the corridor and never stands in
+ * it; a turn costs a few additions. In memory and bounded: the rollout idle longest is forgotten first.
+ */
+import { LRUCache } from "lru-cache";
+import { GatewayError } from "../errors.ts";
+import { type Completion, type Reward, Rollout } from "./rollout.ts";
+import type { TurnEnd, TurnStart } from "./turn.ts";
+
+export interface RolloutKey {
+  readonly jobArn: string;
+  readonly trajectoryId: string;
+}
+
+/** A turn between its start and its end. */
+export interface LedgerTurn {
+  readonly start: TurnStart;
+  /** 1-based, in the trajectory. */
+  readonly number: number;
+  readonly rollout: Rollout;
+}
+
+export interface LedgerOptions {
+  /** Rollouts kept; default 50,000 (well under 1 KB each). */
+  readonly maxRollouts?: number;
+  /** Milliseconds since the epoch; default `Date.now`. */
+  readonly now?: () => number;
+}
+
+const defaultMaxRollouts = 50_000;
+
+interface OpenTurn extends LedgerTurn {
+  ended: boolean;
+}
+
+export class Ledger {
+  readonly #now: () => number;
+  readonly #rollouts: LRUCache<string, Rollout>;
+  /** By trajectory: requests to a registered rollout need not name its job. */
+  readonly #registered = new Map<string, Rollout>();
+  #hasForgotten = false;
+
+  constructor({ maxRollouts = defaultMaxRollouts, now = Date.now }: LedgerOptions = {}) {
+    this.#now = now;
+    this.#rollouts = new LRUCache({
+      max: maxRollouts,
+      dispose: (rollout, _key, reason) => {
+        if (reason === "evict") this.#forget(rollout);
+      },
+    });
+  }
+
+  beginTurn(start: TurnStart): LedgerTurn {
+    const rollout = this.#open(start);
+    const turn: OpenTurn = { start, number: rollout.begin(this.#now()), rollout, ended: false };
+    return turn;
+  }
+
+  /** A turn ends once: a second end (the client leaves as the answer completes) changes nothing. */
+  endTurn(turn: LedgerTurn, end: TurnEnd): void {
+    const open: OpenTurn = turn as OpenTurn;
+    if (open.ended) return;
+    open.ended = true;
+    turn.rollout.end(end, this.#now());
+  }
+
+  /**
+   * Makes the trajectory known before its first turn, with its job. Again with the same job is the same rollout;
+   * with another it is `rollout_conflict`.
+   */
+  register(key: RolloutKey): Rollout {
+    const known = this.#registered.get(key.trajectoryId);
+    if (known !== undefined && known.jobArn !== key.jobArn) {
+      throw new GatewayError(
+        "rollout_conflict",
+        `The rollout ${JSON.stringify(key.trajectoryId)} is registered for ${known.jobArn} already and cannot be registered for ${key.jobArn}. Use another id.`,
+        { param: "job_arn" },
+      );
+    }
+    const rollout = this.#open(key);
+    rollout.registered = true;
+    this.#registered.set(key.trajectoryId, rollout);
+    return rollout;
+  }
+
+  /** The job a trajectory was registered for. */
+  registeredJobArn(trajectoryId: string): string | undefined {
+    return this.#registered.get(trajectoryId)?.jobArn;
+  }
+
+  markCompleted(key: RolloutKey, completion: Omit<Completion, "at">): Rollout {
+    const rollout = this.#open(key);
+    rollout.completion = { ...completion, at: this.#now() };
+    return rollout;
+  }
+
+  markRewarded(key: RolloutKey, reward: Omit<Reward, "at">): Rollout {
+    const rollout = this.#open(key);
+    rollout.reward = { ...reward, at: this.#now() };
+    return rollout;
+  }
+
+  get(key: RolloutKey): Rollout | undefined {
+    return this.#rollouts.get(cacheKey(key));
+  }
+
+  /** Most recently active first. */
+  list(): Rollout[] {
+    return [...this.#rollouts.values()];
+  }
+
+  get size(): number {
+    return this.#rollouts.size;
+  }
+
+  #open(key: RolloutKey): Rollout {
+    const at = cacheKey(key);
+    const known = this.#rollouts.get(at);
+    if (known !== undefined) return known;
+    const rollout = new Rollout(key.jobArn, key.trajectoryId, !this.#hasForgotten);
+    this.#rollouts.set(at, rollout);
+    return rollout;
+  }
+
+  /** Which ones were forgotten is itself forgotten, so from here on no new account can be called exact. */
+  #forget(rollout: Rollout): void {
+    this.#hasForgotten = true;
+    if (this.#registered.get(rollout.trajectoryId) === rollout) {
+      this.#registered.delete(rollout.trajectoryId);
+    }
+  }
+}
+
+/** An ARN has no space in it. */
+function cacheKey({ jobArn, trajectoryId }: RolloutKey): string {
+  return `${jobArn} ${trajectoryId}`;
+}
