@@ -1,26 +1,49 @@
 /**
- * The floor: what any Node proxy has to pay. node:http in, undici out, nothing between: no routing,
- * no signing, no parsing, no logging, no limits. Arguments: port, upstream port.
+ * The floor: what any Node proxy has to pay. node:http in, undici's `dispatch` out (its fastest way),
+ * nothing between: no routing, no signing, no parsing, no logging, no limits. Bodies are forwarded
+ * whole, answers as they come. Arguments: port, upstream port.
  */
-import { createServer } from "node:http";
-import { Pool } from "undici";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { type Dispatcher, Pool } from "undici";
 
 const [port, upstreamPort] = process.argv.slice(2).map(Number);
 const pool = new Pool(`http://127.0.0.1:${upstreamPort}`);
 
 const server = createServer((request, response) => {
-  const { method = "GET", url = "/" } = request;
-  const headers = {
-    "content-type": request.headers["content-type"] ?? "",
-    "content-length": request.headers["content-length"] ?? "0",
-  };
-  const body = method === "POST" ? request : null;
-  pool
-    .stream({ path: url, method, headers, body, opaque: response }, (upstream) => {
-      response.writeHead(upstream.statusCode, upstream.headers);
-      return response;
-    })
-    .catch(() => response.destroy());
+  const chunks: Buffer[] = [];
+  request.on("data", (chunk: Buffer) => chunks.push(chunk));
+  request.on("end", () => forward(request, response, chunks));
 });
+
+function forward(request: IncomingMessage, response: ServerResponse, chunks: Buffer[]): void {
+  const { method = "GET", url = "/" } = request;
+  const contentType = request.headers["content-type"] ?? "application/json";
+  const body = chunks.length === 1 ? (chunks[0] ?? null) : Buffer.concat(chunks);
+  pool.dispatch(
+    {
+      path: url,
+      method: method as Dispatcher.HttpMethod,
+      headers: ["content-type", contentType],
+      body: method === "GET" ? null : body,
+    },
+    {
+      onRequestStart: () => undefined,
+      onResponseStart: (_, status, headers) => {
+        response.writeHead(status, headers);
+      },
+      onResponseData: (controller, chunk) => {
+        if (response.write(chunk)) return;
+        controller.pause();
+        response.once("drain", () => controller.resume());
+      },
+      onResponseEnd: () => {
+        response.end();
+      },
+      onResponseError: () => {
+        response.destroy();
+      },
+    },
+  );
+}
 
 server.listen({ port, host: "127.0.0.1", backlog: 4096 });

@@ -38,7 +38,7 @@ process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => {
 async function main(args: string[]): Promise<number> {
   const options = readOptions(args);
   if (options === undefined) {
-    say(usage);
+    process.stdout.write(usage);
     return 0;
   }
   extendPath();

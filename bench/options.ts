@@ -46,7 +46,7 @@ export const usage = `npm run bench -- [options]
   --entry FILE       the program to run as turnpike (dist/turnpike.js where it exists, else src/main.ts)
   --json FILE        write every figure to FILE
   --check            exit 1 when a target is missed
-  --help
+  --help             this text
 `;
 
 /** Reads the command line; undefined when help was asked for. Throws on what it does not know. */

@@ -1,5 +1,5 @@
 /** Child processes pinned to a core, and nothing of them left behind however the harness ends. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, truncateSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -84,6 +84,18 @@ export function startChild(options: ChildOptions): Child {
     stop,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+/** Runs a program on one core to its end and gives its standard output. Rejects when it fails. */
+export function runToEnd(core: number, command: readonly string[]): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const child = execFile("taskset", ["-c", String(core), ...command], (error, stdout) => {
+    running.delete(child);
+    if (error === null) resolve(stdout);
+    else reject(error);
+  });
+  running.add(child);
+  return promise;
 }
 
 export interface Readiness {

@@ -1,14 +1,10 @@
 /** Load from wrk on core 1, and a judgement of whether the run counts. */
-import { execFile } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import type { CallKind } from "./payloads.ts";
 import { type CpuShare, cpuShare, readCpuTicks } from "./proc.ts";
-import { loadCore, proxyCore } from "./processes.ts";
+import { loadCore, proxyCore, runToEnd } from "./processes.ts";
 import type { RunningTarget } from "./targets.ts";
-
-const run = promisify(execFile);
 
 export interface LoadOptions {
   readonly target: RunningTarget;
@@ -44,9 +40,8 @@ export async function load(options: LoadOptions): Promise<LoadResult> {
   const call = target.call(options.kind);
   const script = writeScript(options);
   const before = readCpuTicks(target.child.pid, proxyCore);
-  const { stdout } = await run("taskset", [
-    ...["-c", String(loadCore), "wrk"],
-    ...["--threads", "1", "--connections", String(connections)],
+  const stdout = await runToEnd(loadCore, [
+    ...["wrk", "--threads", "1", "--connections", String(connections)],
     ...["--duration", `${seconds}s`, "--timeout", "30s", "--script", script],
     `http://127.0.0.1:${call.port}${call.path}`,
   ]);
