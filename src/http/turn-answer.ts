@@ -17,8 +17,8 @@ const doneEvent = Buffer.from("data: [DONE]\n\n");
 
 export interface TurnAnswerOptions {
   readonly outgoing: ServerResponse;
-  /** Headers every answer of this turn carries, errors included. */
-  readonly headers: Readonly<Record<string, string>>;
+  /** Headers every answer of this turn carries, errors included; asked for when they are written. */
+  readonly headers: () => Readonly<Record<string, string>>;
   readonly pingMs: number;
   readonly doneMarker: "required" | "optional";
   /** The client reads again after a pause. */
@@ -117,7 +117,10 @@ export class TurnAnswer implements AnswerSink {
     this.#error = error;
     if (!this.#outgoing.headersSent && !this.#tail) {
       this.#status = error.status;
-      this.#bytesOut += writeError(this.#outgoing, error, this.#options.headers);
+      for (const [name, value] of Object.entries(this.#options.headers())) {
+        this.#outgoing.setHeader(name, value);
+      }
+      writeError(this.#outgoing, error);
       return;
     }
     this.#truncated = true;
@@ -170,7 +173,7 @@ export class TurnAnswer implements AnswerSink {
 
   #writeHead(head: AnswerHead, more: Readonly<Record<string, string>>): void {
     this.#status = head.status;
-    const headers: Record<string, string> = { ...this.#options.headers, ...more };
+    const headers: Record<string, string> = { ...this.#options.headers(), ...more };
     if (head.contentType !== "") headers["content-type"] = head.contentType;
     if (head.requestId !== undefined) headers["x-request-id"] = head.requestId;
     this.#outgoing.writeHead(head.status, headers);

@@ -1,0 +1,195 @@
+import { crc32 } from "node:zlib";
+import { EventStreamCodec } from "@smithy/eventstream-codec";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { GatewayError } from "../../src/errors.ts";
+import { EventDecoder } from "../../src/job-runtime/events.ts";
+import { FrameSplitter, maxFrameBytes } from "../../src/job-runtime/frames.ts";
+import awsEventStreamVectors from "../fixtures/event-stream/vectors.json" with { type: "json" };
+import { encodeEvent, encodeException, payloadPart, slice } from "../support/frames.ts";
+
+const codec = new EventStreamCodec(
+  (bytes) => Buffer.from(bytes as Uint8Array).toString("utf8"),
+  (text) => Buffer.from(text, "utf8"),
+);
+
+/** Everything a stream of chunks decodes to, as the corridor would pass it on. */
+function decodeAll(chunks: readonly Buffer[]): { text: Buffer; pendingBytes: number } {
+  const splitter = new FrameSplitter();
+  const events = new EventDecoder();
+  const payloads: Buffer[] = [];
+  for (const chunk of chunks) {
+    splitter.push(chunk, (frame) => {
+      const payload = events.payload(frame);
+      if (payload) payloads.push(Buffer.from(payload));
+    });
+  }
+  return { text: Buffer.concat(payloads), pendingBytes: splitter.pendingBytes };
+}
+
+describe("frames", () => {
+  test("any slicing of any bytes through frames and chunks comes out byte for byte", () => {
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ maxLength: 2000 }),
+        fc.integer({ min: 1, max: 300 }),
+        fc.integer({ min: 1, max: 400 }),
+        (bytes, payloadBytes, chunkBytes) => {
+          const text = Buffer.from(bytes);
+          const wire = Buffer.concat(slice(text, payloadBytes).map(payloadPart));
+          const decoded = decodeAll(slice(wire, chunkBytes));
+          expect(decoded.text.equals(text)).toBe(true);
+          expect(decoded.pendingBytes).toBe(0);
+        },
+      ),
+    );
+  });
+
+  test("one-byte payloads in one-byte chunks keep multi-byte characters whole", () => {
+    const text = Buffer.from('data: {"content":"héllo 🌍 日本"}\n\n');
+    const wire = Buffer.concat(slice(text, 1).map(payloadPart));
+    expect(decodeAll(slice(wire, 1)).text.toString("utf8")).toBe(text.toString("utf8"));
+  });
+
+  test("no mutated frame makes the decoder throw anything but its own error, or give bytes unlike the original", () => {
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ minLength: 1, maxLength: 200 }),
+        fc.nat(),
+        fc.integer({ min: 1, max: 255 }),
+        fc.integer({ min: 1, max: 64 }),
+        (payload, at, flip, chunkBytes) => {
+          const frame = payloadPart(Buffer.from(payload));
+          const position = at % frame.length;
+          frame.writeUInt8((frame[position] ?? 0) ^ flip, position);
+          try {
+            // A flipped length may make the splitter wait for more: then nothing comes out.
+            expect(decodeAll(slice(frame, chunkBytes)).text.length).toBe(0);
+          } catch (error) {
+            expect(error).toBeInstanceOf(GatewayError);
+            expect((error as GatewayError).code).toBe("upstream_protocol");
+          }
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
+  test("arbitrary bytes are refused with the decoder's own error or wait for more", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 500 }), (bytes) => {
+        try {
+          decodeAll([Buffer.from(bytes)]);
+          expect(true).toBe(true);
+        } catch (error) {
+          expect(error).toBeInstanceOf(GatewayError);
+        }
+      }),
+    );
+  });
+
+  test("a declared length beyond the limit is refused at its prelude, before anything is kept for it", () => {
+    const prelude = preludeDeclaring(maxFrameBytes + 1, 0);
+    expect(() => decodeAll([prelude])).toThrow(
+      `a frame declares ${maxFrameBytes + 1} bytes, more than the ${maxFrameBytes} allowed`,
+    );
+  });
+
+  test("headers longer than their frame are refused", () => {
+    expect(() => decodeAll([preludeDeclaring(100, 90)])).toThrow(
+      "a frame declares 100 bytes with 90 bytes of headers",
+    );
+  });
+
+  test("a stream that ends inside a frame says how much is pending", () => {
+    const frame = payloadPart(Buffer.from("data: x\n\n"));
+    expect(decodeAll([frame.subarray(0, frame.length - 3)]).pendingBytes).toBe(frame.length - 3);
+  });
+
+  test("whole frames of one chunk are handed out without a copy", () => {
+    const frame = payloadPart(Buffer.from("data: x\n\n"));
+    new FrameSplitter().push(frame, ({ payload }) => {
+      expect(payload.buffer).toBe(frame.buffer);
+    });
+    expect.assertions(1);
+  });
+
+  test.each(awsEventStreamVectors.positive)(
+    "AWS's vector $name decodes to its payload",
+    (vector) => {
+      const splitter = new FrameSplitter();
+      const frames: { headers: number; payload: string }[] = [];
+      splitter.push(Buffer.from(vector.encoded, "base64"), (frame) => {
+        expect(codec.decode(frame.bytes).body).toEqual(new Uint8Array(frame.payload));
+        frames.push({ headers: frame.headers.length, payload: frame.payload.toString("utf8") });
+      });
+      expect(frames).toEqual([{ headers: vector.headersBytes, payload: vector.payload }]);
+    },
+  );
+
+  test.each(awsEventStreamVectors.negative)("AWS's vector $name is refused", (vector) => {
+    expect(() => decodeAll([Buffer.from(vector.encoded, "base64")])).toThrow(vector.error);
+  });
+});
+
+describe("events", () => {
+  test("an exception frame is thrown as the service's error, with its message", () => {
+    const frame = encodeException("ModelStreamError", { Message: "the model fell over" });
+    expect(() => decodeAll([frame])).toThrow(
+      expect.objectContaining({
+        code: "upstream_stream_error",
+        serviceType: "ModelStreamError",
+        message: "ModelStreamError: the model fell over",
+      }),
+    );
+  });
+
+  test.each([
+    ["ValidationException", 400],
+    ["ThrottlingException", 429],
+    ["AccessDeniedException", 403],
+    ["InternalServiceError", 500],
+  ])("an exception frame %s stands for the HTTP status %i", (type, status) => {
+    const frame = encodeException(type, { message: "no" });
+    expect(() => decodeAll([frame])).toThrow(expect.objectContaining({ status }));
+  });
+
+  test("an error frame is thrown with its code and message", () => {
+    const frame = encodeEvent(
+      { ":message-type": "error", ":error-code": "500", ":error-message": "broken inside" },
+      Buffer.alloc(0),
+    );
+    expect(() => decodeAll([frame])).toThrow("500: broken inside");
+  });
+
+  test("events of kinds nobody knows yet are passed over", () => {
+    const other = encodeEvent(
+      { ":message-type": "event", ":event-type": "Heartbeat" },
+      Buffer.from("x"),
+    );
+    const wire = [payloadPart(Buffer.from("a")), other, payloadPart(Buffer.from("b"))];
+    expect(decodeAll(wire).text.toString()).toBe("ab");
+  });
+
+  test("what came before a damaged frame in the same chunk is delivered first", () => {
+    const bad = payloadPart(Buffer.from("b"));
+    bad.writeUInt8((bad[bad.length - 1] ?? 0) ^ 1, bad.length - 1);
+    const seen: string[] = [];
+    const splitter = new FrameSplitter();
+    expect(() =>
+      splitter.push(Buffer.concat([payloadPart(Buffer.from("a")), bad]), ({ payload }) => {
+        seen.push(payload.toString());
+      }),
+    ).toThrow("a frame does not match its checksum");
+    expect(seen).toEqual(["a"]);
+  });
+});
+
+function preludeDeclaring(length: number, headersLength: number): Buffer {
+  const frame = encodeEvent({}, Buffer.alloc(0));
+  const prelude = Buffer.from(frame.subarray(0, 12));
+  prelude.writeUInt32BE(length, 0);
+  prelude.writeUInt32BE(headersLength, 4);
+  prelude.writeUInt32BE(crc32(prelude.subarray(0, 8)), 8);
+  return prelude;
+}
