@@ -54,7 +54,7 @@ describe("the end of a stream", () => {
   });
 
   test("inside an event is malformed", () => {
-    expect(endingOf(event(chunk({ choices: [] })) + 'data: {"choi')).toMatchObject({
+    expect(endingOf(`${event(chunk({ choices: [] }))}data: {"choi`)).toMatchObject({
       done: false,
       malformed: true,
     });
