@@ -34,10 +34,30 @@ export function checkTrajectoryId(text: string, where: string): string {
   });
 }
 
+/**
+ * Ids that a path cannot name: `.` and `..` are resolved away by every URL parser, and `/rollouts/v1/…` is what
+ * is left of `/rollouts/$ID/v1/…` when `$ID` is empty, so that a whole run's turns would go to a trajectory "v1".
+ */
+const unfitForPath: ReadonlySet<string> = new Set([".", "..", "v1"]);
+
 /** A path segment's trajectory id, decoded and checked. */
 export function decodeTrajectoryId(segment: string): string {
-  const where = "the path, /rollouts/{trajectory}/…,";
-  return checkTrajectoryId(segment.includes("%") ? decodeSegment(segment) : segment, where);
+  const id = segment.includes("%") ? decodeSegment(segment) : segment;
+  checkPathTrajectoryId(id, "the path, /rollouts/{trajectory}/…,");
+  return id;
+}
+
+/** As checkTrajectoryId, for an id that has to fit into a base URL's path as well. */
+export function checkPathTrajectoryId(id: string, where: string): string {
+  checkTrajectoryId(id, where);
+  if (!unfitForPath.has(id)) return id;
+  const why =
+    id === "v1" ? "which is how a base URL with an empty id reads" : "which URLs resolve away";
+  throw new GatewayError(
+    "invalid_identity",
+    `The trajectory id in ${where} is ${quote(id)}, ${why}. Use http://<turnpike>/rollouts/<trajectory>/v1 with another id, or name this one by the header X-Amzn-SageMaker-Trajectory-Id.`,
+    { param: "trajectory_id" },
+  );
 }
 
 function decodeSegment(segment: string): string {

@@ -104,9 +104,19 @@ export class Ledger {
     return this.#rollouts.get(cacheKey(key));
   }
 
-  /** Most recently active first. */
-  list(): Rollout[] {
-    return [...this.#rollouts.values()];
+  /** The most recently used ones, latest first. */
+  list(limit: number): Rollout[] {
+    const listed: Rollout[] = [];
+    for (const rollout of this.#rollouts.values()) {
+      if (listed.length >= limit) break;
+      listed.push(rollout);
+    }
+    return listed;
+  }
+
+  /** Every job's rollout of this name. Walks the whole ledger: for a person who looks, not for a turn. */
+  find(trajectoryId: string): Rollout[] {
+    return [...this.#rollouts.values()].filter((rollout) => rollout.trajectoryId === trajectoryId);
   }
 
   get size(): number {
