@@ -21,7 +21,9 @@ export function readMemory(pid: number): Memory {
 /** Ticks (1/100 s) since boot or since the process's start. */
 export interface CpuTicks {
   readonly process: number;
+  /** In programs or taken away by the hypervisor; interrupts are left out, being nobody's. */
   readonly coreBusy: number;
+  readonly coreIdle: number;
   readonly coreTotal: number;
 }
 
@@ -31,10 +33,11 @@ export function readCpuTicks(pid: number, core: number): CpuTicks {
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const line = new RegExp(`^cpu${core} (.*)$`, "m").exec(readFileSync("/proc/stat", "utf8"))?.[1];
   const counters = (line ?? "").split(" ").map(Number).slice(0, 8);
-  const [user = 0, nice = 0, system = 0] = counters;
+  const [user = 0, nice = 0, system = 0, idle = 0, ioWait = 0, , , stolen = 0] = counters;
   return {
     process: Number(fields[11]) + Number(fields[12]),
-    coreBusy: user + nice + system,
+    coreBusy: user + nice + system + stolen,
+    coreIdle: idle + ioWait,
     coreTotal: counters.reduce((sum, ticks) => sum + ticks, 0),
   };
 }
@@ -42,8 +45,10 @@ export function readCpuTicks(pid: number, core: number): CpuTicks {
 export interface CpuShare {
   /** Of the core's time, what the process used. */
   readonly process: number;
-  /** Of the core's time, what other processes used: noise. */
+  /** Of the core's time, what other processes and other guests of the host used: noise. */
   readonly others: number;
+  /** Of the core's time, what nobody used. */
+  readonly idle: number;
 }
 
 /** What became of the core's time between two readings. */
@@ -51,5 +56,6 @@ export function cpuShare(before: CpuTicks, after: CpuTicks): CpuShare {
   const total = Math.max(1, after.coreTotal - before.coreTotal);
   const own = after.process - before.process;
   const others = Math.max(0, after.coreBusy - before.coreBusy - own);
-  return { process: own / total, others: others / total };
+  const idle = after.coreIdle - before.coreIdle;
+  return { process: own / total, others: others / total, idle: idle / total };
 }

@@ -44,7 +44,7 @@ export async function runRounds(bench: Bench, options: RoundsOptions): Promise<R
 
 function describe(run: LoadResult): string {
   const { requestsPerSecond, p50Ms, cpu, fault } = run;
-  const core = `core ${percent(cpu.process)} busy, ${percent(cpu.others)} of it strangers`;
+  const core = `of the core ${percent(cpu.process)}, others ${percent(cpu.others)}, idle ${percent(cpu.idle)}`;
   const verdict = fault === undefined ? "" : `, VOID: ${fault}`;
   return `${requestsPerSecond.toFixed(0)} requests/s, p50 ${p50Ms.toFixed(2)} ms, ${core}${verdict}`;
 }

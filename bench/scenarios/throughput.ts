@@ -6,7 +6,7 @@ import { percent, type Round, roundNotes, runRounds, series } from "../rounds.ts
 import { median } from "../statistics.ts";
 
 const connections = 32;
-const fullCore = 0.85;
+const tooIdle = 0.15;
 
 interface Aim {
   readonly ofFloor: number;
@@ -103,11 +103,9 @@ function allMet(verdicts: readonly (boolean | undefined)[]): boolean | undefined
 function idleCoreNotes(kind: CallKind, rounds: readonly Round[]): string[] {
   const names: readonly TargetName[] = ["floor", "portkey", "turnpike"];
   return names.flatMap((name) => {
-    const busy = median(series(rounds, name, ({ cpu }) => cpu.process + cpu.others));
-    return busy >= fullCore || Number.isNaN(busy)
-      ? []
-      : [
-          `${kind}: ${name} kept its core only ${percent(busy)} busy; something else was the limit.`,
-        ];
+    const idle = median(series(rounds, name, ({ cpu }) => cpu.idle));
+    return idle > tooIdle
+      ? [`${kind}: ${name} left ${percent(idle)} of its core idle; something else was the limit.`]
+      : [];
   });
 }
