@@ -1,4 +1,6 @@
 /** `turnpike serve`: the gateway to the service. */
+
+import type { Logger } from "pino";
 import type { Environment } from "../config/environment.ts";
 import { loadConfigWithSources } from "../config/load.ts";
 import { regionMismatch, regionOf } from "../config/region.ts";
@@ -6,23 +8,26 @@ import type { Config } from "../config/schema.ts";
 import { createGateway } from "../gateway.ts";
 import { defaultProvider } from "../job-runtime/credential-chain.ts";
 import { type CredentialSource, createCredentialSource } from "../job-runtime/credentials.ts";
+import { createLogger } from "../telemetry/log.ts";
+import { version } from "../version.ts";
 import { type CommandContext, stopped } from "./command.ts";
 import { listeners, startError } from "./start-error.ts";
 
 export async function runServe(context: CommandContext): Promise<number> {
-  const { environment, stop, warn } = context;
+  const { environment, stop } = context;
   const loaded = loadConfigWithSources(context);
   const { config } = loaded;
-  const credentials = credentialsFor(config, environment, warn);
-  const gateway = await createGateway(config, { credentials }).catch((error: unknown) => {
+  const log = createLogger({ level: config.log.level });
+  const credentials = credentialsFor(config, environment, log);
+  const gateway = await createGateway(config, { credentials, log }).catch((error: unknown) => {
     throw startError(error, config, listeners.serve);
   });
   try {
-    // On standard error, so that standard output holds the log's lines and nothing else.
-    warn(`turnpike serve: gateway ${gateway.url}, ops ${gateway.opsUrl}`);
+    log.info({ url: gateway.url, ops_url: gateway.opsUrl, version }, "listening");
     const mismatch = regionMismatch(loaded);
-    if (mismatch !== undefined) warn(`turnpike: ${mismatch.text}. ${mismatch.advice}`);
+    if (mismatch !== undefined) log.warn({ advice: mismatch.advice }, mismatch.text);
     await stopped(stop);
+    log.info({ drain_ms: config.shutdown.drain_ms }, "stopping");
   } finally {
     await gateway.close();
   }
@@ -30,16 +35,12 @@ export async function runServe(context: CommandContext): Promise<number> {
 }
 
 /** The standard chain, asked at once so that the first turn need not wait for it. A failure is said once, until it is another. */
-function credentialsFor(
-  config: Config,
-  environment: Environment,
-  warn: (text: string) => void,
-): CredentialSource {
+function credentialsFor(config: Config, environment: Environment, log: Logger): CredentialSource {
   let said = "";
   const credentials = createCredentialSource({
     provider: defaultProvider({ environment, region: regionOf(config) }),
-    onFailure: ({ message }) => {
-      if (message !== said) warn(`turnpike: ${message}`);
+    onFailure: ({ code, message }) => {
+      if (message !== said) log.error({ code }, message);
       said = message;
     },
   });

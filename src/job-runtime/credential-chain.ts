@@ -31,10 +31,16 @@ export function defaultProvider(options: ChainOptions): () => Promise<AwsCredent
 
 /** One walk of the chain, for `defaultProvider` and `turnpike doctor`. Throws as it does. */
 export async function findCredentials(options: ChainOptions): Promise<FoundCredentials> {
+  const reasons = new Set<string>();
   try {
-    return credentialsOfEnvironment(options.environment) ?? (await walkChain(options));
+    return (
+      credentialsOfEnvironment(options.environment) ??
+      (await walkChain(options, (reason) => reasons.add(reason)))
+    );
   } catch (error) {
-    throw chainFailure(error, options.environment);
+    reasons.add(error instanceof Error ? error.message : String(error));
+    // No cause: the SDK's errors hold command lines and responses, and this one will be logged.
+    throw chainFailure([...reasons], options.environment);
   }
 }
 
@@ -54,27 +60,40 @@ function credentialsOfEnvironment(environment: Environment): FoundCredentials | 
   return { credentials, source: "environment" };
 }
 
-async function walkChain({ environment, region }: ChainOptions): Promise<FoundCredentials> {
+async function walkChain(
+  { environment, region }: ChainOptions,
+  gaveNothing: (reason: string) => void,
+): Promise<FoundCredentials> {
   const { fromNodeProviderChain } = await import("@aws-sdk/credential-providers");
   const provide = fromNodeProviderChain({
     // A profile's file may have been rewritten by whatever renews it.
     ignoreCache: true,
     maxRetries: 2,
+    logger: linkLogger(gaveNothing),
     clientConfig: { ...(region ? { region } : {}), ...proxied(environment) },
   });
   const found = await provide();
   return { credentials: credentialsOf(found), source: sourceOf(found, environment) };
 }
 
-/** The SDK marks what it found with the features that took part. */
+/** The SDK tells why a link of its chain gave nothing to nobody but its debug log. */
+function linkLogger(gaveNothing: (reason: string) => void) {
+  const silent = (): void => {};
+  const debug = (text: unknown): void => {
+    const reason = /^@smithy\/property-provider -> (.*)/.exec(String(text))?.[1];
+    if (reason !== undefined) gaveNothing(reason);
+  };
+  return { trace: silent, debug, info: silent, warn: silent, error: silent };
+}
+
+/** The SDK marks what it found with the features that took part; what its last source gives has no mark. */
 function sourceOf(found: object, environment: Environment): string {
   const marks = Object.keys((found as { $source?: object }).$source ?? {});
   const has = (part: string): boolean => marks.some((mark) => mark.includes(part));
   if (has("PROFILE")) return `profile "${environment["AWS_PROFILE"] ?? "default"}"`;
   if (has("WEB_ID")) return "web identity (AWS_WEB_IDENTITY_TOKEN_FILE)";
   if (has("HTTP")) return "container endpoint";
-  if (has("IMDS")) return "instance metadata";
-  return marks.join(", ") || "the AWS SDK's chain";
+  return marks.length === 0 || has("IMDS") ? "instance metadata" : marks.join(", ");
 }
 
 /** STS and SSO are behind the operator's proxy too; the SDK does not look for one by itself. */
@@ -126,13 +145,17 @@ export function credentialSources(environment: Environment): readonly string[] {
   ];
 }
 
-function chainFailure(error: unknown, environment: Environment): GatewayError {
-  const reason = redacted(error instanceof Error ? error.message : String(error), environment);
+/** What the SDK says of a source that nobody set up; `credentialSources` has that covered. */
+const notSetUp =
+  /^(AWS_PROFILE is set|Skipping SSO|Unable to find environment|Web identity configuration not|Could not load credentials from any|Could not resolve credentials using profile: \[default\]|Profile default could not be found)/;
+
+function chainFailure(reasons: readonly string[], environment: Environment): GatewayError {
+  const told = reasons.filter((reason) => !notSetUp.test(reason));
+  const why = told.map((reason) => redacted(reason, environment)).join("; ");
   return new GatewayError(
     "credentials_unavailable",
-    `No AWS credentials to sign with: ${reason} Tried in this order: ${credentialSources(environment).join("; ")}. ` +
+    `No AWS credentials to sign with${why === "" ? "" : ` (${why})`}. Tried in this order: ${credentialSources(environment).join("; ")}. ` +
       "Give one of them to turnpike's process (aws sso login, AWS_PROFILE, a role for the pod's service account, …) and see with `turnpike doctor`.",
-    { cause: error },
   );
 }
 
@@ -149,6 +172,5 @@ function redacted(message: string, environment: Environment): string {
     const secret = environment[name];
     if (secret) line = line.replaceAll(secret, "***");
   }
-  const clipped = line.length > 300 ? `${line.slice(0, 299)}…` : line;
-  return /[.!?…]$/.test(clipped) ? clipped : `${clipped}.`;
+  return line.length > 300 ? `${line.slice(0, 299)}…` : line.replace(/\.$/, "");
 }
