@@ -71,7 +71,7 @@ async function handle(
   const { trajectories, faults, stats } = options;
   switch (`${request.method} ${path}`) {
     case "GET /_simulator/trajectories":
-      return ok([...trajectories.snapshots()].map(({ turns: _, ...summary }) => summary));
+      return ok([...trajectories.summaries()]);
     case "GET /_simulator/stats":
       return ok(stats.snapshot());
     case "GET /_simulator/faults":

@@ -37,7 +37,7 @@ export type SimulatorEventDetail =
       readonly window: DisconnectWindow;
       readonly bodyBytesSent: number;
     }
-  /** The response ended, or its connection did. */
+  /** The response ended, or its connection did, and all about it was written down. */
   | { readonly type: "finished"; readonly status: number | null };
 
 export type SimulatorEvent = EventBase & SimulatorEventDetail;

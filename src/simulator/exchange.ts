@@ -7,6 +7,7 @@ import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { DisconnectWindow, SimulatorEvent, SimulatorEventDetail } from "./events.ts";
+import type { FaultKind } from "./fault-rules.ts";
 import { simulatorLimits } from "./limits.ts";
 import type { Operation, TrajectoryKey } from "./members.ts";
 import { ServiceError } from "./service-error.ts";
@@ -43,7 +44,7 @@ export class Exchange {
   /** The connection is reset after this many bytes of the body (fault `reset-at-byte`). */
   resetAtByte = Number.POSITIVE_INFINITY;
   /** The kinds of fault injected so far. */
-  readonly injected: string[] = [];
+  readonly injected: FaultKind[] = [];
   /** Set when the client left before the end. */
   clientLeft: DisconnectWindow | null = null;
   firstByteAt: number | null = null;
@@ -81,9 +82,9 @@ export class Exchange {
         // What is over the limit is read and thrown away, so that the client gets to read the answer.
         if (bytes <= simulatorLimits.maxRequestBodyBytes) chunks.push(chunk);
       }
-    } catch (error) {
-      this.signal.throwIfAborted();
-      throw error;
+    } catch {
+      // The only way to fail here is that the connection ended inside the body.
+      throw new ConnectionCut("client-left");
     }
     this.#hasBody = true;
     if (bytes > simulatorLimits.maxRequestBodyBytes) {
@@ -108,7 +109,7 @@ export class Exchange {
   }
 
   /** Notes that a fault was really injected, not only planned. */
-  noteFault(kind: string): void {
+  noteFault(kind: FaultKind): void {
     this.injected.push(kind);
     this.record({ type: "fault-injected", fault: kind });
   }
@@ -117,8 +118,8 @@ export class Exchange {
   begin(status: number, headers: Readonly<Record<string, string | number>>): void {
     this.signal.throwIfAborted();
     this.#response.writeHead(status, {
-      ...headers,
       "x-amzn-requestid": this.requestId,
+      ...headers,
       date: new Date(this.#options.clock() + this.skewMs).toUTCString(),
     });
     this.#response.flushHeaders();
@@ -130,9 +131,9 @@ export class Exchange {
     this.signal.throwIfAborted();
     const allowed = this.resetAtByte - this.#bodyBytesSent;
     if (bytes.length > allowed) {
-      await this.#writeFlushed(bytes.subarray(0, allowed));
+      await this.write(bytes.subarray(0, allowed));
       this.noteFault("reset-at-byte");
-      this.reset();
+      await this.reset();
     }
     if (bytes.length === 0) return;
     const isFree = this.#response.write(bytes);
@@ -146,10 +147,17 @@ export class Exchange {
     }
   }
 
-  /** Ends the response properly. */
-  end(): void {
+  /** Ends the response properly; resolves once its last byte is on its way. */
+  async end(): Promise<void> {
     this.signal.throwIfAborted();
+    const finished = once(this.#response, "finish", { signal: this.signal });
     this.#response.end();
+    try {
+      await finished;
+    } catch (error) {
+      this.signal.throwIfAborted();
+      throw error;
+    }
   }
 
   /** Waits, but not longer than the client stays. */
@@ -171,8 +179,16 @@ export class Exchange {
     throw new ConnectionCut("closing");
   }
 
-  /** Resets the connection (TCP RST). Always throws, so that nothing is written after it. */
-  reset(): never {
+  /**
+   * Resets the connection (TCP RST) once what was written is on its way. Always throws, so that nothing is
+   * written after it.
+   */
+  async reset(): Promise<never> {
+    await new Promise<void>((resolve) => {
+      // An empty write is called back when everything before it was flushed, or has failed.
+      this.request.socket.write("", () => resolve());
+    });
+    this.signal.throwIfAborted();
     const cut = new ConnectionCut("fault");
     this.#isCut = true;
     this.request.socket.resetAndDestroy();
@@ -180,19 +196,18 @@ export class Exchange {
     throw cut;
   }
 
+  /** Notes the end, when the response has ended and everything about it was written down. */
+  async finish(): Promise<void> {
+    if (!this.#response.closed) await once(this.#response, "close");
+    const status = this.#response.headersSent ? this.#response.statusCode : null;
+    this.record({ type: "finished", status });
+  }
+
   /** Ends the exchange because the simulator closes. */
   close(): void {
     this.#isCut = true;
     this.#abort.abort(new ConnectionCut("closing"));
     this.request.socket.destroy();
-  }
-
-  async #writeFlushed(bytes: Uint8Array): Promise<void> {
-    if (bytes.length === 0) return;
-    await new Promise<void>((resolve) => {
-      this.#response.write(bytes, () => resolve());
-    });
-    this.#noteSent(bytes.length);
   }
 
   #noteSent(bytes: number): void {
@@ -214,8 +229,6 @@ export class Exchange {
       });
       this.#abort.abort(new ConnectionCut("client-left"));
     }
-    const status = this.#response.headersSent ? this.#response.statusCode : null;
-    this.record({ type: "finished", status });
   }
 
   #window(): DisconnectWindow {

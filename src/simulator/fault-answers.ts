@@ -29,5 +29,10 @@ export function answerFault(exchange: Exchange, fault: FaultRule): never {
   const seconds = "retryAfterSeconds" in fault ? fault.retryAfterSeconds : undefined;
   throw new ServiceError(type, message, {
     headers: seconds === undefined ? {} : { "retry-after": String(seconds) },
+    ...("html" in fault && fault.html === true ? { html: balancerPage(message) } : {}),
   });
+}
+
+function balancerPage(message: string): string {
+  return `<html>\n<head><title>503 ${message}</title></head>\n<body><center><h1>503 ${message}</h1></center></body>\n</html>\n`;
 }

@@ -39,8 +39,12 @@ const answerRules = [
   rule("throttle", { message, retryAfterSeconds: z.number().min(0).optional() }),
   /** 500 InternalServiceError. */
   rule("internal-error", { message }),
-  /** 503 as a load balancer in front of the service says it: no error type header, no JSON. */
-  rule("unavailable", { message, retryAfterSeconds: z.number().min(0).optional() }),
+  /** 503 ServiceUnavailable; `html: true`: as a load balancer says it, without error type or JSON. */
+  rule("unavailable", {
+    message,
+    retryAfterSeconds: z.number().min(0).optional(),
+    html: z.boolean().optional(),
+  }),
   rule("access-denied", { message }),
   rule("expired-token", { message }),
   /** 402 ServiceQuotaExceededException. */
@@ -119,8 +123,10 @@ const literalKinds = (
 
 /** Kinds that answer instead of the operation: one of them is enough for a request. */
 export const answerKinds = literalKinds(answerRules);
+/** Kinds that leave a stream damaged. */
+export const damagingKinds = literalKinds(streamRules);
 /** Kinds that only make sense for SampleWithResponseStream. */
-export const streamKinds = new Set<FaultKind>([...literalKinds(streamRules), "delay-first-frame"]);
+export const streamKinds = new Set<FaultKind>([...damagingKinds, "delay-first-frame"]);
 
 /** Checks a list of rules; throws an error that says everything wrong with it. */
 export function checkFaultRules(rules: unknown): readonly FaultRule[] {

@@ -98,17 +98,19 @@ async function sample(
   const turn = captureTurn(exchange, operation, { answer, options });
   try {
     await faultsAfterCapture(exchange, plan);
-    if (answer.kind === "whole") await writeBody(exchange, answer.contentType, answer.body);
-    else await writeStream(exchange, turn, { answer, plan, ...options });
-    turn.outcome = "complete";
+    turn.outcome =
+      answer.kind === "whole"
+        ? await writeBody(exchange, answer.contentType, answer.body)
+        : await writeStream(exchange, turn, { answer, plan, ...options });
   } catch (error) {
-    turn.outcome = error instanceof ConnectionCut ? cutOutcome(error) : "model-failed";
+    turn.outcome = error instanceof ConnectionCut ? outcomeOfCut[error.reason] : "model-failed";
     throw error;
   } finally {
     turn.clientLeft = exchange.clientLeft;
     turn.faults = [...exchange.injected];
     turn.firstByteAt = exchange.firstByteAt;
     turn.finishedAt = options.clock();
+    options.trajectories.finish(turn);
     options.turnFinished(turn);
   }
 }
@@ -134,7 +136,7 @@ async function faultsBeforeCapture(
   exchange.resetAtByte = plan.get("reset-at-byte")?.byte ?? Number.POSITIVE_INFINITY;
   if (plan.get("reset-before-capture") !== undefined) {
     exchange.noteFault("reset-before-capture");
-    exchange.reset();
+    await exchange.reset();
   }
   const delay = plan.get("delay-headers");
   if (delay !== undefined && delay.captured !== true) {
@@ -148,7 +150,7 @@ async function faultsBeforeCapture(
 async function faultsAfterCapture(exchange: Exchange, plan: FaultPlan): Promise<void> {
   if (plan.get("reset-after-capture") !== undefined) {
     exchange.noteFault("reset-after-capture");
-    exchange.reset();
+    await exchange.reset();
   }
   const delay = plan.get("delay-headers");
   if (delay?.captured === true) {
@@ -183,10 +185,15 @@ function captureTurn(
   return turn;
 }
 
-async function writeBody(exchange: Exchange, contentType: string, body: Uint8Array): Promise<void> {
+async function writeBody(
+  exchange: Exchange,
+  contentType: string,
+  body: Uint8Array,
+): Promise<"complete"> {
   exchange.begin(200, { "content-type": contentType, "content-length": body.length });
   await exchange.write(body);
-  exchange.end();
+  await exchange.end();
+  return "complete";
 }
 
 /** Everything but what proves who sent it: the export must hold no credentials. */
@@ -208,6 +215,4 @@ function wireRequest(request: IncomingMessage): WireRequest {
   return { method: request.method ?? "", path, query, headers };
 }
 
-function cutOutcome(cut: ConnectionCut): "client-left" | "fault" {
-  return cut.reason === "fault" ? "fault" : "client-left";
-}
+const outcomeOfCut = { "client-left": "client-left", fault: "fault", closing: "closed" } as const;

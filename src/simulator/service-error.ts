@@ -26,22 +26,27 @@ const statuses = {
 
 export type ServiceErrorType = keyof typeof statuses;
 
+interface ServiceErrorOptions {
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly html?: string;
+  readonly cause?: unknown;
+}
+
 /** An error the service answers with. `headers` are added to the response (`retry-after`). */
 export class ServiceError extends Error {
   override readonly name = "ServiceError";
   readonly type: ServiceErrorType;
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
+  /** Sent as HTML in place of AWS's JSON and headers, as a load balancer in front of the service does. */
+  readonly html: string | undefined;
 
-  constructor(
-    type: ServiceErrorType,
-    message: string,
-    options: { headers?: Readonly<Record<string, string>>; cause?: unknown } = {},
-  ) {
+  constructor(type: ServiceErrorType, message: string, options: ServiceErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.type = type;
     this.status = statuses[type];
     this.headers = options.headers ?? {};
+    this.html = options.html;
   }
 }
 

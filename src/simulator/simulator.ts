@@ -213,6 +213,7 @@ async function serve({ request, response, parts, exchanges }: Service): Promise<
   } catch (error) {
     await answerError(exchange, error, parts);
   } finally {
+    await exchange.finish();
     exchanges.delete(exchange);
     parts.log?.info(
       { operation, requestId: exchange.requestId, ...exchange.key, faults: exchange.injected },
@@ -237,15 +238,15 @@ async function answerError(exchange: Exchange, error: unknown, parts: Parts): Pr
   if (known !== error) parts.log?.error({ err: error }, "simulator failed");
   parts.stats.countError(known.type);
   try {
-    const body = Buffer.from(serviceErrorBody(known));
+    const body = Buffer.from(known.html ?? serviceErrorBody(known));
     exchange.begin(known.status, {
       ...known.headers,
-      "content-type": "application/json",
+      "content-type": known.html === undefined ? "application/json" : "text/html",
       "content-length": body.length,
-      "x-amzn-errortype": known.type,
+      ...(known.html === undefined ? { "x-amzn-errortype": known.type } : {}),
     });
     await exchange.write(body);
-    exchange.end();
+    await exchange.end();
   } catch (thrown) {
     // The client left, or headers were out already: then all that is left is to cut the connection.
     if (!(thrown instanceof ConnectionCut)) exchange.close();

@@ -1,4 +1,5 @@
 /** What a fault does to a stream: to the model's events before they are units, and to the units themselves. */
+import type { FaultKind } from "./fault-rules.ts";
 import type { FaultPlan } from "./faults.ts";
 import { errorFrame, exceptionFrame, oversizeFrame, withCorruptCrc } from "./frames.ts";
 import { isDone } from "./wire.ts";
@@ -8,7 +9,7 @@ export interface UnitAction {
   readonly bytes: Uint8Array;
   readonly next: "continue" | "end" | "reset" | "stall";
   /** The kind of fault, when there is one. */
-  readonly fault?: string;
+  readonly fault?: FaultKind;
 }
 
 const nothing = new Uint8Array();
@@ -17,12 +18,12 @@ const nothing = new Uint8Array();
 export function unitAction(
   plan: FaultPlan,
   index: number,
-  { unit, isFramed }: { readonly unit: Uint8Array; readonly isFramed: boolean },
+  { unit, isFramed }: { readonly unit: Uint8Array | undefined; readonly isFramed: boolean },
 ): UnitAction {
   return (
     errorAction(plan, index, isFramed) ??
     brokenAction(plan, index, { unit, isFramed }) ??
-    silenceAction(plan, index) ?? { bytes: unit, next: "continue" }
+    silenceAction(plan, index) ?? { bytes: unit ?? nothing, next: "continue" }
   );
 }
 
@@ -45,15 +46,15 @@ function errorAction(plan: FaultPlan, index: number, isFramed: boolean): UnitAct
 function brokenAction(
   plan: FaultPlan,
   index: number,
-  { unit, isFramed }: { readonly unit: Uint8Array; readonly isFramed: boolean },
+  { unit, isFramed }: { readonly unit: Uint8Array | undefined; readonly isFramed: boolean },
 ): UnitAction | undefined {
   const corrupt = plan.get("corrupt-crc");
-  if (corrupt?.event === index && isFramed) {
+  if (corrupt?.event === index && isFramed && unit !== undefined) {
     const bytes = withCorruptCrc(unit, corrupt.part ?? "message");
     return { bytes, next: "continue", fault: "corrupt-crc" };
   }
   const truncate = plan.get("truncate-frame");
-  if (truncate?.event === index) {
+  if (truncate?.event === index && unit !== undefined) {
     const kept = Math.min(truncate.bytes ?? Math.floor(unit.length / 2), unit.length - 1);
     return {
       bytes: unit.subarray(0, kept),
@@ -78,7 +79,7 @@ function silenceAction(plan: FaultPlan, index: number): UnitAction | undefined {
 export interface EventFaultOptions {
   readonly plan: FaultPlan;
   readonly wait: (ms: number) => Promise<void>;
-  readonly noteFault: (kind: string) => void;
+  readonly noteFault: (kind: FaultKind) => void;
 }
 
 /** The events with their end changed: without `[DONE]`, or never coming to one. */
@@ -110,6 +111,12 @@ const endlessEvent = Buffer.from(
     choices: [{ index: 0, delta: { content: "and " }, logprobs: null, finish_reason: null }],
   })}\n\n`,
 );
+
+/** The error that ends a stream whose model broke off. */
+export function modelStreamError(isFramed: boolean): Uint8Array {
+  const text = "The model broke off its answer.";
+  return isFramed ? exceptionFrame("ModelStreamError", text) : sseError("ModelStreamError", text);
+}
 
 /** An error inside an SSE stream, as OpenAI-compatible model servers put it. */
 function sseError(code: string, message: string): Buffer<ArrayBuffer> {

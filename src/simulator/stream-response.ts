@@ -1,10 +1,11 @@
 /** The response of SampleWithResponseStream: model events → captured → faults → units → socket. */
-import type { Exchange } from "./exchange.ts";
+import { ConnectionCut, type Exchange } from "./exchange.ts";
+import { damagingKinds } from "./fault-rules.ts";
 import type { FaultPlan } from "./faults.ts";
 import type { ModelAnswer } from "./models/model.ts";
-import { type UnitAction, unitAction, withEventFaults } from "./stream-faults.ts";
+import { modelStreamError, type UnitAction, unitAction, withEventFaults } from "./stream-faults.ts";
 import type { Trajectories } from "./trajectories.ts";
-import type { TurnRecord } from "./turns.ts";
+import type { TurnOutcome, TurnRecord } from "./turns.ts";
 import { isFramed, streamContentType, type Wire, wireUnits } from "./wire.ts";
 
 export interface StreamResponse {
@@ -18,12 +19,12 @@ export interface StreamResponse {
   };
 }
 
-/** Writes the stream to its end, whatever that is; throws a ConnectionCut when it is not a proper one. */
+/** Writes the stream to its end, whatever that is, and says which; throws a ConnectionCut when the connection ended first. */
 export async function writeStream(
   exchange: Exchange,
   turn: TurnRecord,
   response: StreamResponse,
-): Promise<void> {
+): Promise<TurnOutcome> {
   const { plan, stream } = response;
   exchange.begin(200, { "content-type": streamContentType(stream.wire) });
   const delay = plan.get("delay-first-frame");
@@ -31,6 +32,24 @@ export async function writeStream(
     exchange.noteFault("delay-first-frame");
     await exchange.wait(delay.ms);
   }
+  try {
+    await writeUnits(exchange, turn, response);
+  } catch (error) {
+    if (error instanceof ConnectionCut) throw error;
+    await perform(exchange, { bytes: modelStreamError(isFramed(stream.wire)), next: "end" });
+    return "model-failed";
+  }
+  const isDamaged = exchange.injected.some((kind) => damagingKinds.has(kind));
+  return isDamaged ? "fault" : "complete";
+}
+
+async function writeUnits(
+  exchange: Exchange,
+  turn: TurnRecord,
+  response: StreamResponse,
+): Promise<void> {
+  const { plan, stream } = response;
+  const framed = isFramed(stream.wire);
   const events = withEventFaults(capturedEvents(exchange, turn, response), {
     plan,
     wait: (ms) => exchange.wait(ms),
@@ -38,14 +57,13 @@ export async function writeStream(
   });
   let index = 0;
   for await (const unit of wireUnits(events, stream)) {
-    const action = unitAction(plan, index, { unit, isFramed: isFramed(stream.wire) });
+    const action = unitAction(plan, index, { unit, isFramed: framed });
     if ((await perform(exchange, action)) === "end") return;
     index += 1;
   }
-  // A fault that names the unit behind the last one still happens: there the stream would have ended.
-  const empty = { unit: new Uint8Array(), isFramed: isFramed(stream.wire) };
-  const action = unitAction(plan, index, empty);
-  if (action.fault === undefined || (await perform(exchange, action)) !== "end") exchange.end();
+  // A fault for the unit behind the last one still happens, in place of the end.
+  const action = unitAction(plan, index, { unit: undefined, isFramed: framed });
+  await perform(exchange, action.fault === undefined ? { ...action, next: "end" } : action);
 }
 
 /** Writes one unit, or what a fault puts in its place. Answers `end` when the response was ended. */
@@ -56,10 +74,10 @@ async function perform(exchange: Exchange, action: UnitAction): Promise<"continu
     case "continue":
       return "continue";
     case "end":
-      exchange.end();
+      await exchange.end();
       return "end";
     case "reset":
-      return exchange.reset();
+      return await exchange.reset();
     case "stall":
       return await exchange.waitForEver();
   }

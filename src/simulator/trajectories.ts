@@ -39,13 +39,11 @@ export interface LifecycleCall {
   readonly lastAt: number;
 }
 
-/** A trajectory at one moment. */
-export interface TrajectorySnapshot extends TrajectoryKey {
+/** A trajectory at one moment, without its turns. */
+export interface TrajectorySummary extends TrajectoryKey {
   readonly state: TrajectoryState;
   /** Turns captured, also those no longer in memory. */
   readonly turnCount: number;
-  /** The turns still in memory, in the order of capture. */
-  readonly turns: readonly CapturedTurn[];
   /** What UpdateReward delivered; `null` before. */
   readonly rewards: readonly number[] | null;
   /** Every ClientToken seen, in order. */
@@ -53,6 +51,12 @@ export interface TrajectorySnapshot extends TrajectoryKey {
   readonly lifecycle: readonly LifecycleCall[];
   readonly createdAt: number;
   readonly updatedAt: number;
+}
+
+/** A trajectory at one moment. */
+export interface TrajectorySnapshot extends TrajectorySummary {
+  /** The turns still in memory, in the order of capture. */
+  readonly turns: readonly CapturedTurn[];
 }
 
 export type UnknownTrajectory = "create" | "not-found";
@@ -116,8 +120,12 @@ export class Trajectories {
     return trajectory.turnCount;
   }
 
-  /** Captures a turn and numbers it. The trajectory comes into being with its first. */
+  /**
+   * Captures a turn and numbers it. The trajectory comes into being with its first; one that was sealed
+   * while the model was answering takes no more, so this throws as `admitTurn` does.
+   */
   capture(turn: Omit<TurnRecord, "sequence" | "capturedAt">): TurnRecord {
+    this.admitTurn(turn);
     const trajectory = this.#getOrCreate(turn);
     trajectory.turnCount += 1;
     trajectory.updatedAt = this.#clock();
@@ -132,6 +140,11 @@ export class Trajectories {
 
   appendResponse(turn: TurnRecord, bytes: Uint8Array): void {
     this.#memory.appendResponse(turn, bytes);
+  }
+
+  /** Notes that a turn's response has ended. */
+  finish(turn: TurnRecord): void {
+    this.#memory.compact(turn);
   }
 
   complete(input: CompleteRolloutInput): void {
@@ -174,6 +187,13 @@ export class Trajectories {
   *snapshots(): Generator<TrajectorySnapshot> {
     for (const trajectory of this.#byKey.rvalues()) {
       if (trajectory !== undefined) yield snapshotOf(trajectory);
+    }
+  }
+
+  /** Every trajectory in memory, without turns. */
+  *summaries(): Generator<TrajectorySummary> {
+    for (const trajectory of this.#byKey.rvalues()) {
+      if (trajectory !== undefined) yield summaryOf(trajectory);
     }
   }
 
@@ -297,6 +317,10 @@ function keyOf(key: TrajectoryKey): string {
 }
 
 function snapshotOf(trajectory: Trajectory): TrajectorySnapshot {
+  return { ...summaryOf(trajectory), turns: [...trajectory.turns].map(exportTurn) };
+}
+
+function summaryOf(trajectory: Trajectory): TrajectorySummary {
   const lifecycle = [...trajectory.lifecycle.values()].map((call) => ({ ...call }));
   const tokens = lifecycle.flatMap((call) => call.clientToken ?? []);
   return {
@@ -304,7 +328,6 @@ function snapshotOf(trajectory: Trajectory): TrajectorySnapshot {
     trajectoryId: trajectory.trajectoryId,
     state: trajectory.state,
     turnCount: trajectory.turnCount,
-    turns: [...trajectory.turns].map(exportTurn),
     rewards: trajectory.rewards,
     clientTokens: [...new Set(tokens)],
     lifecycle,

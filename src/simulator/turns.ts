@@ -10,10 +10,10 @@ export type CapturedBody =
 
 /**
  * How the response went: `open` while it runs, `complete` when every byte the model gave was handed to
- * the client, `client-left` when the client went first, `fault` when an injected fault cut it short,
- * `model-failed` when the model broke off.
+ * the client, `client-left` when the client went first, `fault` when an injected fault damaged it,
+ * `model-failed` when the model broke off, `closed` when the simulator was closed.
  */
-export type TurnOutcome = "open" | "complete" | "client-left" | "fault" | "model-failed";
+export type TurnOutcome = "open" | "complete" | "client-left" | "fault" | "model-failed" | "closed";
 
 /** One captured turn as it is exported. Times are epoch milliseconds of the simulator's clock. */
 export interface CapturedTurn extends TrajectoryKey {
@@ -150,6 +150,13 @@ export class TurnMemory {
     turn.responseParts.push(bytes);
     this.#bodyBytes += bytes.length;
     this.#shrink();
+  }
+
+  /** Joins the parts of a response that has ended, which then take less room. */
+  compact(turn: TurnRecord): void {
+    if (!("droppedBytes" in turn.responseParts) && turn.responseParts.length > 1) {
+      turn.responseParts = [Buffer.concat(turn.responseParts)];
+    }
   }
 
   clear(): void {

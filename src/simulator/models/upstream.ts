@@ -57,9 +57,16 @@ async function ask(
   return { kind: "whole", contentType, body: new Uint8Array(await response.body.arrayBuffer()) };
 }
 
-/** The client's own bytes, unless the model is renamed. */
+/** The client's own bytes, unless the model is renamed or the operation does not stream and the body says it does. */
 function requestBody(call: ModelCall, model: string | undefined): Uint8Array | string {
-  return model === undefined ? call.body : JSON.stringify({ ...call.request, model });
+  const isOtherwise = !call.stream && call.request["stream"] === true;
+  if (model === undefined && !isOtherwise) return call.body;
+  const { stream_options: streamOptions, ...request } = call.request;
+  return JSON.stringify({
+    ...request,
+    ...(model === undefined ? {} : { model }),
+    ...(isOtherwise ? { stream: false } : { stream_options: streamOptions }),
+  });
 }
 
 /** The model's error as the service's [inferred]; the model's text is kept, since it says what was wrong. */
