@@ -2,7 +2,7 @@
  * The Job Runtime service on this machine: composition and listener. Everything in and out is described in
  * service.md; what is only our reading is marked [inferred] where it is decided.
  */
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createControl } from "./control.ts";
 import { EventLog, type SimulatorEvent } from "./events.ts";
@@ -103,11 +103,14 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   });
   server.keepAliveTimeout = simulatorLimits.keepAliveTimeoutMs;
   const host = options.host ?? "127.0.0.1";
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(options.port ?? 8485, host, resolve);
+  const release = async (): Promise<void> => {
+    await parts.turnLog.close();
+    await parts.model.close?.();
+  };
+  const port = await listen(server, options.port ?? 8485, host).catch(async (error: unknown) => {
+    await release();
+    throw error;
   });
-  const { port } = server.address() as AddressInfo;
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     const closed = new Promise((resolve) => server.close(resolve));
@@ -116,8 +119,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     await closed;
     await Promise.allSettled(tasks);
     parts.events.clear("The simulator was closed.");
-    await parts.turnLog.close();
-    await parts.model.close?.();
+    await release();
   };
   const closeOnce = (): Promise<void> => (closing ??= close());
   return {
@@ -127,6 +129,15 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     close: closeOnce,
     [Symbol.asyncDispose]: closeOnce,
   };
+}
+
+/** Resolves with the port once the server listens. */
+async function listen(server: Server, port: number, host: string): Promise<number> {
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, host, resolve);
+  });
+  return (server.address() as AddressInfo).port;
 }
 
 type Parts = Awaited<ReturnType<typeof createParts>>;
