@@ -61,6 +61,7 @@ async function checkPort(
   isRunning: boolean,
 ): Promise<Finding> {
   const { host, port } = config[section];
+  if (port === 0) return ok("ports", `${section}.port 0 takes a free one`);
   const place = `${section}.port ${port} on ${host}`;
   const code = await listenError(host, port);
   if (code === undefined) return ok("ports", `${place} is free`);

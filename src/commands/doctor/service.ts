@@ -1,6 +1,8 @@
 /** The service's endpoint: which one, is it there, and what does its clock say? An unsigned GET of `/`, which is no operation. */
 import type { LoadedConfig } from "../../config/load.ts";
 import { regionMismatch, regionOf } from "../../config/region.ts";
+import type { Config } from "../../config/schema.ts";
+import { withoutPassword } from "../../config/values.ts";
 import { toGatewayError } from "../../errors.ts";
 import { type Endpoint, resolveEndpoint } from "../../job-runtime/endpoint.ts";
 import { ask, networkTrouble } from "./exchange.ts";
@@ -34,9 +36,15 @@ export async function checkService(loaded: LoadedConfig): Promise<ServiceFinding
       skewMs: answer.skewMs,
     };
   } catch (error) {
-    const { text, advice } = networkTrouble(error);
-    return { findings: [...findings, fail("reachable", `no: ${text}`, advice)], skewMs: undefined };
+    return { findings: [...findings, unreachable(config, url, error)], skewMs: undefined };
   }
+}
+
+function unreachable(config: Config, url: URL, error: unknown): Finding {
+  const { text, advice } = networkTrouble(error);
+  const proxy = url.protocol === "https:" ? config.proxy.https : config.proxy.http;
+  const also = proxy === null ? "" : ` Check the proxy too: ${withoutPassword(proxy)}.`;
+  return fail("reachable", `no: ${text}`, `${advice}${also}`);
 }
 
 function endpointOf({ config }: LoadedConfig): Endpoint | undefined {
