@@ -18,8 +18,6 @@ export interface ListenOptions {
 export interface Listener extends AsyncDisposable {
   /** `http://127.0.0.1:8484`, with the port that was really taken. */
   readonly url: string;
-  /** No new connections, and idle ones end; those with a request under way stay. */
-  stopAccepting(): void;
   /** Ends every connection. */
   close(): Promise<void>;
 }
@@ -53,11 +51,6 @@ class NodeListener implements Listener {
     const { port } = server.address() as AddressInfo;
     this.#server = server;
     this.url = `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
-  }
-
-  stopAccepting(): void {
-    this.#server.close();
-    this.#server.closeIdleConnections();
   }
 
   async close(): Promise<void> {

@@ -1,0 +1,196 @@
+/** The composition root: configuration → a gateway that listens. Everything with a life of its own is made here. */
+import type { Logger } from "pino";
+import type { Config } from "./config/schema.ts";
+import { createApp } from "./http/app.ts";
+import { createGuard } from "./http/guard.ts";
+import { type Listener, listen } from "./http/listener.ts";
+import { modelRoutes } from "./http/models.ts";
+import { observeTurns } from "./http/observe-turns.ts";
+import { createOpsApp, type ReadinessChecks } from "./http/ops.ts";
+import { rolloutRoutes } from "./http/rollouts.ts";
+import { TurnGate } from "./http/turn-gate.ts";
+import { createIdentify } from "./identity/identify.ts";
+import { JobRuntimeClient } from "./job-runtime/client.ts";
+import type { CredentialSource } from "./job-runtime/credentials.ts";
+import { Ledger } from "./rollouts/ledger.ts";
+import { RolloutLifecycle } from "./rollouts/lifecycle.ts";
+import { createLogger } from "./telemetry/log.ts";
+import { createMetrics } from "./telemetry/metrics.ts";
+
+/** What the configuration does not say, and what tests and `dev` replace. */
+export interface GatewayOverrides {
+  readonly credentials: CredentialSource;
+  /** The service's URL; default the configured one, else the region's. */
+  readonly endpoint?: string;
+  readonly region?: string;
+  /** `dev`: where requests go that name no trajectory. */
+  readonly fallbackTrajectoryId?: string;
+  /** `dev`: the job of requests that name none. */
+  readonly fallbackJobArn?: string;
+  readonly log?: Logger;
+  /** Epoch milliseconds. */
+  readonly now?: () => number;
+}
+
+export interface Gateway extends AsyncDisposable {
+  /** `http://127.0.0.1:8484`. */
+  readonly url: string;
+  readonly opsUrl: string;
+  /** Drains: no new turns, those in flight go on up to `shutdown.drain_ms`, then end with an error. */
+  close(): Promise<void>;
+}
+
+/** Resolves when both listeners listen; rejects with node's error when one cannot. */
+export async function createGateway(config: Config, overrides: GatewayOverrides): Promise<Gateway> {
+  const parts = compose(config, overrides);
+  const { max_header_bytes: maxHeaderBytes } = config.server;
+  const gateway = await listen({
+    app: parts.app,
+    guard: createGuard(config.server),
+    host: config.server.host,
+    port: config.server.port,
+    maxHeaderBytes,
+  });
+  parts.state.publicUrl = gateway.url;
+  try {
+    const { host, port } = config.ops;
+    const ops = await listen({ app: parts.opsApp, host, port, maxHeaderBytes });
+    return new RunningGateway({ ...parts, gateway, ops, drainMs: config.shutdown.drain_ms });
+  } catch (error) {
+    await gateway.close();
+    await parts.runtime[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** What changes while it runs. */
+interface GatewayState {
+  publicUrl: string;
+  draining: boolean;
+}
+
+function compose(config: Config, overrides: GatewayOverrides) {
+  const log = overrides.log ?? createLogger({ level: config.log.level });
+  const metrics = createMetrics();
+  const ledger = new Ledger(overrides.now ? { now: overrides.now } : {});
+  const runtime = createRuntime(config, overrides);
+  const gate = new TurnGate(config.server.max_concurrent_turns);
+  const state: GatewayState = { publicUrl: "", draining: false };
+  const jobArn = config.identity.job_arn ?? overrides.fallbackJobArn ?? null;
+  const { allowed_jobs: allowedJobs } = config.identity;
+  const asksForKey = config.server.api_keys.length > 0;
+  const app = createApp({
+    corridor: {
+      identify: createIdentify({
+        jobArn,
+        trajectoryId: config.identity.trajectory_id,
+        allowedJobs,
+        madeTrajectoryId: overrides.fallbackTrajectoryId ?? null,
+        bearerIsKey: asksForKey,
+        registeredJobArn: (trajectoryId) => ledger.registeredJobArn(trajectoryId),
+      }),
+      sample: (request, sink) => runtime.sample(request, sink),
+      observer: observeTurns({ ledger, metrics, log }),
+      gate,
+      limits: {
+        maxBodyBytes: config.server.max_body_bytes,
+        pingMs: config.timeouts.ping_ms,
+        doneMarker: config.stream.done_marker,
+      },
+    },
+    rollouts: rolloutRoutes({
+      ledger,
+      lifecycle: new RolloutLifecycle({ client: runtime, ledger, metrics, log }),
+      jobArn,
+      allowedJobs,
+      asksForKey,
+      publicUrl: () => state.publicUrl,
+    }),
+    models: modelRoutes(config.models),
+    onInternalError: (error) => log.error({ err: error }, "internal error"),
+  });
+  const opsApp = createOpsApp({ metrics, ready: () => readiness(state, overrides.credentials) });
+  return { app, opsApp, runtime, gate, log, state };
+}
+
+function createRuntime(config: Config, overrides: GatewayOverrides): JobRuntimeClient {
+  const { timeouts, job_runtime: service, proxy } = config;
+  return new JobRuntimeClient({
+    region: overrides.region ?? service.region,
+    endpoint: overrides.endpoint ?? service.endpoint,
+    fips: service.fips,
+    connectTimeoutMs: timeouts.connect_ms,
+    proxy: {
+      httpsProxy: proxy.https,
+      httpProxy: proxy.http,
+      noProxy: proxy.none_for,
+    },
+    credentials: overrides.credentials,
+    timeouts: {
+      firstByteMs: timeouts.first_byte_ms,
+      idleMs: timeouts.idle_ms,
+      totalMs: timeouts.total_ms,
+    },
+    ...(overrides.now ? { now: overrides.now } : {}),
+  });
+}
+
+/** Only what is local: a readiness probe must not cost a call of the service. */
+async function readiness(
+  state: GatewayState,
+  credentials: CredentialSource,
+): Promise<ReadinessChecks> {
+  const resolved = credentials.current() ?? (await credentials.get().catch(() => undefined));
+  return {
+    accepting: state.draining ? { ok: false, message: "turnpike is shutting down." } : { ok: true },
+    credentials: resolved
+      ? { ok: true }
+      : { ok: false, message: "No AWS credentials; `turnpike doctor` says what was tried." },
+  };
+}
+
+interface RunningParts {
+  readonly gateway: Listener;
+  readonly ops: Listener;
+  readonly runtime: JobRuntimeClient;
+  readonly gate: TurnGate;
+  readonly log: Logger;
+  readonly state: GatewayState;
+  readonly drainMs: number;
+}
+
+class RunningGateway implements Gateway {
+  readonly url: string;
+  readonly opsUrl: string;
+  readonly #parts: RunningParts;
+  #closing: Promise<void> | undefined;
+
+  constructor(parts: RunningParts) {
+    this.#parts = parts;
+    this.url = parts.gateway.url;
+    this.opsUrl = parts.ops.url;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#drain();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #drain(): Promise<void> {
+    const { gateway, ops, runtime, gate, log, state, drainMs } = this.#parts;
+    state.draining = true;
+    if (gate.inFlight > 0) {
+      log.info({ turns_in_flight: gate.inFlight, drain_ms: drainMs }, "draining");
+    }
+    // Still listening: an agent whose last turn ends now has yet to complete its rollout.
+    await gate.close(drainMs);
+    await gateway.close();
+    await runtime[Symbol.asyncDispose]();
+    // Last, so that probes see "not ready" instead of a refused connection for as long as turns go on.
+    await ops.close();
+  }
+}
