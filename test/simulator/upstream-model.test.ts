@@ -2,17 +2,17 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { expect, test } from "vitest";
 import { sseEvents } from "../../src/simulator/models/sse-events.ts";
-import { sample, startTestSimulator, testJobArn } from "../support/simulator.ts";
+import { lifecycle, sample, startTestSimulator, testJobArn } from "../support/simulator.ts";
 import { payloadText, readFrames } from "./frames-of.ts";
 
-type Handler = (request: IncomingMessage, response: ServerResponse, body: string) => void;
+type Handler = (request: IncomingMessage, response: ServerResponse, body: string) => unknown;
 
 /** A real OpenAI-compatible server, as far as this test needs one. */
 async function startModelServer(handler: Handler) {
   const server = createServer(async (request, response) => {
     let body = "";
     for await (const chunk of request) body += String(chunk);
-    handler(request, response, body);
+    await handler(request, response, body);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
@@ -111,6 +111,25 @@ test("a model that cannot be reached is an internal error", async () => {
   const response = await sample(simulator, "t");
   expect(response.status).toBe(500);
   expect(response.headers.get("x-amzn-errortype")).toBe("InternalServiceError");
+});
+
+test("a turn whose trajectory is sealed while the model answers is refused", async () => {
+  const asked = Promise.withResolvers<void>();
+  const sealed = Promise.withResolvers<void>();
+  await using model = await startModelServer(async (_request, response) => {
+    asked.resolve();
+    await sealed.promise;
+    response.end("{}");
+  });
+  await using simulator = await startBehind(model.baseUrl);
+  const turn = sample(simulator, "t");
+  await asked.promise;
+  await lifecycle(simulator, "complete-rollout", { TrajectoryId: "t" });
+  sealed.resolve();
+  const response = await turn;
+  expect(response.status).toBe(400);
+  expect(await response.text()).toContain("not in valid status");
+  expect(simulator.trajectory(testJobArn, "t")?.turnCount).toBe(0);
 });
 
 test("a client that leaves ends the model's work, before and inside the stream", async () => {
