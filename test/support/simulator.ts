@@ -119,8 +119,8 @@ export function lifecycle(
   });
 }
 
-/** The hash AWS's signer asks for, over node:crypto. */
-class NodeSha256 {
+/** The hash constructor AWS's signer asks for, over node:crypto. */
+export class NodeSha256 {
   readonly #hash;
 
   constructor(secret?: string | ArrayBuffer | ArrayBufferView) {
