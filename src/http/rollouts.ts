@@ -127,7 +127,7 @@ async function rewardCompleted(
     const error = toGatewayError(thrown);
     throw restated(
       error,
-      `The rollout was completed, but its reward was not delivered: ${error.message} Send it again: POST /rollouts/{id}/reward.`,
+      `The rollout was completed, but its reward was not delivered; send it by POST /rollouts/{id}/reward. ${error.message}`,
     );
   }
 }

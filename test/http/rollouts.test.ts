@@ -1,0 +1,400 @@
+import type { IncomingHttpHeaders } from "node:http";
+import { describe, expect, it } from "vitest";
+import { type RolloutRoutes, rolloutRoutes } from "../../src/http/rollouts.ts";
+import { serviceError } from "../../src/job-runtime/errors.ts";
+import { Ledger } from "../../src/rollouts/ledger.ts";
+import { RolloutLifecycle } from "../../src/rollouts/lifecycle.ts";
+import { RecordingClient } from "../rollouts/recording-client.ts";
+import { call, type Exchange, serveRoutes } from "./serve-routes.ts";
+
+const jobArn = "arn:aws:sagemaker:us-east-1:123456789012:job/AgentRFT/one";
+const otherJob = "arn:aws:sagemaker:us-east-1:123456789012:job/AgentRFT/two";
+const jobHeader = (arn: string) => ({ "x-amzn-sagemaker-job-arn": arn });
+
+async function setUp(settings: Partial<RolloutRoutes> = {}) {
+  const client = new RecordingClient();
+  const ledger = new Ledger({ now: () => Date.parse("2026-03-01T10:00:00Z") });
+  const silent = { info: () => undefined, warn: () => undefined };
+  const metrics = { lifecycleCalled: () => undefined };
+  const lifecycle = new RolloutLifecycle({ client, ledger, metrics, log: silent });
+  const url = await serveRoutes(
+    rolloutRoutes({
+      ledger,
+      lifecycle,
+      jobArn,
+      allowedJobs: [],
+      publicUrl: () => "http://127.0.0.1:8484",
+      asksForKey: false,
+      ...settings,
+    }),
+  );
+  const ask = (path: string, exchange?: Exchange) => call(`${url}${path}`, exchange);
+  return { client, ledger, ask, sent: () => [...client.completions, ...client.rewards] };
+}
+
+function finishTurns(ledger: Ledger, count: number, job = jobArn): void {
+  for (let i = 0; i < count; i += 1) {
+    const start = { jobArn: job, trajectoryId: "t-1", stream: false, retryCount: 0, bytesIn: 1 };
+    const end = {
+      outcome: "finished",
+      status: 200,
+      bytesOut: 1,
+      durationMs: 1,
+      attempts: 1,
+    } as const;
+    ledger.endTurn(ledger.beginTurn(start), end);
+  }
+}
+
+describe("POST /rollouts", () => {
+  it("answers with all an agent has to set", async () => {
+    const { ask } = await setUp();
+    const answer = await ask("/rollouts", { body: { id: "a/b 1", job_arn: otherJob } });
+    expect(answer.status).toBe(200);
+    expect(answer.json).toEqual({
+      id: "a/b 1",
+      job_arn: otherJob,
+      base_url: "http://127.0.0.1:8484/rollouts/a%2Fb%201/v1",
+      api_key: "rollout-a/b 1",
+      prompt: null,
+      inference_params: null,
+      env: {
+        OPENAI_BASE_URL: "http://127.0.0.1:8484/rollouts/a%2Fb%201/v1",
+        OPENAI_API_KEY: "rollout-a/b 1",
+        OPENAI_CUSTOM_HEADERS: `X-Amzn-SageMaker-Job-Arn: ${otherJob}\nX-Amzn-SageMaker-Trajectory-Id: a/b 1`,
+      },
+      ignored_fields: [],
+    });
+  });
+
+  it("gives no key where turnpike asks for one: the agent keeps its own", async () => {
+    const { ask } = await setUp({ asksForKey: true });
+    const { json } = await ask("/rollouts", { body: { id: "t-1" } });
+    expect(json.api_key).toBeNull();
+    expect(Object.keys(json.env)).toEqual(["OPENAI_BASE_URL", "OPENAI_CUSTOM_HEADERS"]);
+  });
+
+  it("gives the same id the same answer again, and a conflict for another job", async () => {
+    const { ask } = await setUp();
+    const first = await ask("/rollouts", { body: { id: "t-1", job_arn: jobArn } });
+    const again = await ask("/rollouts", { body: { id: "t-1", job_arn: jobArn } });
+    expect(again.json).toEqual(first.json);
+    const other = await ask("/rollouts", { body: { id: "t-1", job_arn: otherJob } });
+    expect(other.status).toBe(409);
+    expect(other.headers["x-should-retry"]).toBe("false");
+    expect(other.json.error).toMatchObject({ code: "rollout_conflict", param: "job_arn" });
+  });
+
+  it.each([
+    [{ id: "t" }, {}, jobArn],
+    [{ id: "t", job_arn: null }, {}, jobArn],
+    [{ id: "t" }, jobHeader(otherJob), otherJob],
+    [{ id: "t", job_arn: otherJob }, jobHeader(otherJob), otherJob],
+  ])(
+    "takes the job of %j with %j from body, header or configuration",
+    async (body, headers, job) => {
+      const { ask } = await setUp();
+      expect((await ask("/rollouts", { body, headers })).json.job_arn).toBe(job);
+    },
+  );
+
+  it("makes the job known to later requests that name none", async () => {
+    const { ask, client } = await setUp({ jobArn: null });
+    await ask("/rollouts", { body: { id: "t-1", job_arn: otherJob } });
+    await ask("/rollouts/t-1/complete", { method: "POST" });
+    expect(client.completions).toMatchObject([{ jobArn: otherJob, trajectoryId: "t-1" }]);
+  });
+
+  it("names the fields that had no effect", async () => {
+    const { ask } = await setUp();
+    const { json } = await ask("/rollouts", { body: { id: "t-1", prompt: "hi", model: "x" } });
+    expect(json.ignored_fields).toEqual(["prompt", "model"]);
+    expect(json.prompt).toBeNull();
+  });
+
+  it.each<[unknown, IncomingHttpHeaders, string, string]>([
+    [{}, {}, "invalid_request", "`id` is missing; it must be the trajectory's id"],
+    [{ id: 7 }, {}, "invalid_request", "`id` is not a text"],
+    [{ id: "" }, {}, "invalid_identity", "The trajectory id in `id` is empty"],
+    [
+      { id: "é" },
+      {},
+      "invalid_identity",
+      'The trajectory id in `id` has "é" (U+00E9) at position 1',
+    ],
+    [{ id: ".." }, {}, "invalid_identity", "which URLs resolve away"],
+    [{ id: "t", job_arn: 1 }, {}, "invalid_request", "`job_arn` is not a text"],
+    [
+      { id: "t", job_arn: "one" },
+      {},
+      "invalid_identity",
+      'The job ARN in `job_arn`, "one", is not one',
+    ],
+    [
+      { id: "t", job_arn: jobArn },
+      jobHeader(otherJob),
+      "conflicting_identity",
+      `\`job_arn\` says ${jobArn}, but the header`,
+    ],
+    [
+      { id: "t", jobArn },
+      {},
+      "invalid_request",
+      "The field `jobArn` is not understood here; say `job_arn`",
+    ],
+    [
+      { metadata: { jobArn, rolloutId: "t" } },
+      {},
+      "invalid_request",
+      "The field `metadata` is not understood here; say `id` and `job_arn`",
+    ],
+    ["[]", {}, "invalid_json", "must be a JSON object"],
+    ['"t"', {}, "invalid_json", "must be a JSON object"],
+    ["{", {}, "invalid_json", "is not valid JSON"],
+  ])("refuses %j with %j as %s: %s", async (body, headers, code, message) => {
+    const { ask, ledger } = await setUp();
+    const answer = await ask("/rollouts", { body, headers: headers as Record<string, string> });
+    expect(answer.status).toBe(400);
+    expect(answer.json.error.code).toBe(code);
+    expect(answer.json.error.message).toContain(message);
+    expect(ledger.size).toBe(0);
+  });
+
+  it("refuses a job that is not allowed, and says how to name one where there is none", async () => {
+    const { ask } = await setUp({ jobArn: null, allowedJobs: [otherJob] });
+    const forbidden = await ask("/rollouts", { body: { id: "t", job_arn: jobArn } });
+    expect([forbidden.status, forbidden.json.error.code]).toEqual([403, "job_not_allowed"]);
+    const missing = await ask("/rollouts", { body: { id: "t" } });
+    expect(missing.json.error.code).toBe("missing_identity");
+    expect(missing.json.error.message).toContain("Name it by `job_arn`");
+  });
+
+  it("reads 64 KiB at most, declared or not", async () => {
+    const { ask } = await setUp();
+    const body = { id: "t-1", padding: "x".repeat(65_536) };
+    for (const headers of [{}, { "transfer-encoding": "chunked" }]) {
+      const answer = await ask("/rollouts", { body, headers });
+      expect(answer.status).toBe(413);
+      expect(answer.json.error.message).toContain(
+        "more than 65536 bytes, which is the limit of the rollout routes",
+      );
+    }
+  });
+});
+
+describe("GET /rollouts", () => {
+  it("lists the latest first, and says how many there are", async () => {
+    const { ask, ledger } = await setUp();
+    for (const trajectoryId of ["a", "b", "c"]) ledger.register({ jobArn, trajectoryId });
+    const { json } = await ask("/rollouts?limit=2");
+    expect(json).toMatchObject({
+      object: "list",
+      data: [{ id: "c", state: "open" }, { id: "b" }],
+      total: 3,
+      has_more: true,
+    });
+    expect((await ask("/rollouts")).json).toMatchObject({ total: 3, has_more: false });
+  });
+
+  it.each(["0", "1001", "x", "1.5", ""])("refuses the limit %j", async (limit) => {
+    const { ask } = await setUp();
+    const answer = await ask(`/rollouts?limit=${limit}`);
+    expect(answer.status).toBe(400);
+    expect(answer.json.error.message).toContain("a whole number from 1 to 1000");
+  });
+});
+
+describe("GET /rollouts/{id}", () => {
+  it("shows a rollout by its percent-encoded id", async () => {
+    const { ask, ledger } = await setUp();
+    ledger.register({ jobArn, trajectoryId: "a/b %" });
+    expect((await ask("/rollouts/a%2Fb%20%25")).json).toMatchObject({
+      id: "a/b %",
+      job_arn: jobArn,
+    });
+  });
+
+  it("knows rollouts by their turns alone, without being told the job", async () => {
+    const { ask, ledger } = await setUp({ jobArn: null });
+    finishTurns(ledger, 2, otherJob);
+    expect((await ask("/rollouts/t-1")).json).toMatchObject({
+      job_arn: otherJob,
+      turns: { finished: 2 },
+    });
+  });
+
+  it("asks for the job where several have a rollout of that name", async () => {
+    const { ask, ledger } = await setUp();
+    finishTurns(ledger, 1, jobArn);
+    finishTurns(ledger, 2, otherJob);
+    const answer = await ask("/rollouts/t-1");
+    expect(answer.json.error.code).toBe("conflicting_identity");
+    expect(answer.json.error.message).toContain('2 jobs have a rollout "t-1"');
+    const named = await ask("/rollouts/t-1", { headers: jobHeader(otherJob) });
+    expect(named.json.turns.finished).toBe(2);
+  });
+
+  it.each([
+    ["/rollouts/none", 404, "unknown_rollout", 'turnpike knows no rollout "none"'],
+    ["/rollouts/%zz", 400, "invalid_identity", "not valid percent-encoding"],
+  ])("answers %s with %i %s", async (path, status, code, message) => {
+    const { ask } = await setUp();
+    const answer = await ask(path);
+    expect(answer.status).toBe(status);
+    expect(answer.json.error.code).toBe(code);
+    expect(answer.json.error.message).toContain(message);
+  });
+});
+
+describe("POST /rollouts/{id}/complete", () => {
+  it("without a body completes as ready", async () => {
+    const { ask, client, ledger } = await setUp();
+    finishTurns(ledger, 1);
+    const answer = await ask("/rollouts/t-1/complete", { method: "POST" });
+    expect(answer.status).toBe(200);
+    expect(client.completions).toMatchObject([{ jobArn, trajectoryId: "t-1", status: "ready" }]);
+    expect(client.rewards).toEqual([]);
+    expect(answer.json).toMatchObject({
+      id: "t-1",
+      state: "ready",
+      completion: { status: "ready", outcome: "delivered", request_id: "req-1" },
+      reward: null,
+      warnings: [],
+    });
+    expect(answer.headers["x-request-id"]).toBe("req-1");
+    expect(answer.headers["x-turnpike-trajectory-id"]).toBe("t-1");
+  });
+
+  it.each([{}, { status: "ready" }, { status: "failed" }])("takes %j", async (body) => {
+    const { ask, client } = await setUp();
+    expect((await ask("/rollouts/t-1/complete", { body })).status).toBe(200);
+    expect(client.completions[0]?.status).toBe("status" in body ? body.status : "ready");
+  });
+
+  it("sends the reward after the completion", async () => {
+    const { ask, sent, ledger } = await setUp();
+    finishTurns(ledger, 2);
+    const body = { status: "ready", reward: 1, shape: "last" };
+    const answer = await ask("/rollouts/t-1/complete", { body });
+    expect(answer.json).toMatchObject({
+      state: "rewarded",
+      completion: { request_id: "req-1" },
+      reward: { rewards: [0, 1], request_id: "req-2" },
+    });
+    expect(sent()).toHaveLength(2);
+  });
+
+  it("warns of a rollout without turns, once", async () => {
+    const { ask } = await setUp();
+    const { json } = await ask("/rollouts/t-1/complete", { body: { reward: 1 } });
+    expect(json.warnings).toEqual([expect.stringContaining("without a single finished turn")]);
+  });
+
+  it.each([
+    [{ reward: 1, rewards: [1] }, "invalid_reward", "not both"],
+    [{ reward: "1" }, "invalid_reward", "must be a finite number"],
+    [{ reward: null }, "invalid_reward", "`reward` is null"],
+    [{ shape: "last" }, "invalid_reward", "Give `reward`"],
+    ['{"reward":1e999}', "invalid_reward", "`reward` is Infinity"],
+    ['{"reward":NaN}', "invalid_json", "not valid JSON"],
+    [
+      { rewards: [1, 2, 3] },
+      "reward_count_mismatch",
+      "has 3 values, but turnpike saw 1 finished turn",
+    ],
+    [{ status: "done" }, "invalid_request", '`status` must be "ready" (the default) or "failed"'],
+    [{ status: null }, "invalid_request", "`status` must be"],
+    [
+      { statuss: "failed" },
+      "invalid_request",
+      'the field "statuss", which mean nothing here; allowed are `status`, `reward`',
+    ],
+  ])("sends nothing at all for %j: %s", async (body, code, message) => {
+    const { ask, sent, ledger } = await setUp();
+    finishTurns(ledger, 1);
+    const answer = await ask("/rollouts/t-1/complete", { body });
+    expect(answer.status).toBe(400);
+    expect(answer.json.error.code).toBe(code);
+    expect(answer.json.error.message).toContain(message);
+    expect(sent()).toEqual([]);
+  });
+
+  it("says which half was done when the reward is refused", async () => {
+    const { ask, client, ledger } = await setUp();
+    finishTurns(ledger, 1);
+    const failure = serviceError({
+      type: "ThrottlingException",
+      status: 429,
+      message: "slow down",
+      requestId: "req-9",
+      retryAfterMs: 250,
+    });
+    client.failures.push(undefined, failure);
+    const answer = await ask("/rollouts/t-1/complete", { body: { reward: 1 } });
+    expect(answer.status).toBe(429);
+    expect(answer.headers).toMatchObject({ "x-request-id": "req-9", "retry-after-ms": "250" });
+    expect(answer.json.error.message).toBe(
+      "The rollout was completed, but its reward was not delivered; send it by POST /rollouts/{id}/reward. ThrottlingException: slow down",
+    );
+    // The client's own retry of the whole request then gets it done.
+    const again = await ask("/rollouts/t-1/complete", { body: { reward: 1 } });
+    expect(again.json.state).toBe("rewarded");
+    expect(client.completions[1]).toEqual(client.completions[0]);
+    expect(client.rewards[1]).toEqual(client.rewards[0]);
+  });
+
+  it("refuses identities as the corridor does", async () => {
+    const { ask, sent } = await setUp({ allowedJobs: [otherJob], jobArn: null });
+    const cases: [Record<string, string>, string][] = [
+      [{}, "missing_identity"],
+      [jobHeader(jobArn), "job_not_allowed"],
+      [{ ...jobHeader(otherJob), "x-amzn-sagemaker-trajectory-id": "t-2" }, "conflicting_identity"],
+      [{ ...jobHeader(otherJob), authorization: "Bearer rollout-t-2" }, "conflicting_identity"],
+    ];
+    for (const [headers, code] of cases) {
+      const answer = await ask("/rollouts/t-1/complete", { method: "POST", headers });
+      expect(answer.json.error.code).toBe(code);
+    }
+    expect(sent()).toEqual([]);
+  });
+});
+
+describe("POST /rollouts/{id}/reward", () => {
+  it.each([
+    [{ reward: 0.25 }, [0.25]],
+    [{ reward: 0.25, shape: "scalar" }, [0.25]],
+    [{ reward: 1, shape: "last" }, [0, 0, 1]],
+    [{ reward: 1, shape: "broadcast" }, [1, 1, 1]],
+    [{ rewards: [1, 0, -1] }, [1, 0, -1]],
+  ])("sends %j as %j", async (body, rewards) => {
+    const { ask, client, ledger } = await setUp();
+    finishTurns(ledger, 3);
+    const answer = await ask("/rollouts/t-1/reward", { body });
+    expect(answer.status).toBe(200);
+    expect(answer.json.reward.rewards).toEqual(rewards);
+    expect(client.rewards).toMatchObject([{ jobArn, trajectoryId: "t-1", rewards }]);
+    expect(client.completions).toEqual([]);
+  });
+
+  it.each([
+    [undefined, "Give `reward` (a finite number) or `rewards`"],
+    [{ reward: 1, status: "ready" }, 'the field "status"'],
+    [{ rewards: [] }, "`rewards` is an empty list"],
+  ])("refuses %j: %s", async (body, message) => {
+    const { ask, sent } = await setUp();
+    const answer = await ask("/rollouts/t-1/reward", { method: "POST", body });
+    expect(answer.status).toBe(400);
+    expect(answer.json.error.message).toContain(message);
+    expect(sent()).toEqual([]);
+  });
+
+  it("for a rollout that was rewarded otherwise is a conflict that says what was sent", async () => {
+    const { ask } = await setUp();
+    await ask("/rollouts/t-1/reward", { body: { reward: 1 } });
+    const answer = await ask("/rollouts/t-1/reward", { body: { reward: 0 } });
+    expect(answer.status).toBe(409);
+    expect(answer.json.error.message).toContain(
+      "was rewarded with [1] at 2026-03-01T10:00:00.000Z",
+    );
+  });
+});
