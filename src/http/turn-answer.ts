@@ -159,14 +159,14 @@ export class TurnAnswer implements AnswerSink {
     this.#usage = ending?.usage;
     if (this.#chunks) {
       const whole = !this.#chunks.incomplete && (this.#chunks.sawDone || this.#chunks.finished);
-      return whole ? undefined : truncated("a chunk with a finish_reason");
+      return whole ? undefined : truncated("a chunk that says why it finished");
     }
     // The model's own error event ends the stream as it is; a second one would only hide it.
     if (!ending || ending.done || ending.failed) return undefined;
     if (this.#options.doneMarker === "optional" && ending.finished && !ending.malformed) {
       return undefined;
     }
-    return truncated("`data: [DONE]`");
+    return truncated("its end marker");
   }
 
   // the socket

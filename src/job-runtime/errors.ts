@@ -99,6 +99,12 @@ export interface ErrorResponse {
 
 /** An HTTP error answer of the service, read: type from the header or the body, message from `Message` or `message`. */
 export function readServiceError(response: ErrorResponse): GatewayError {
+  if (response.status < 400) {
+    return new GatewayError(
+      "upstream_protocol",
+      `The service answered with status ${response.status}, which is no answer of its protocol; turnpike follows no redirects. Check job_runtime.endpoint.`,
+    );
+  }
   const body = parseObject(response.body);
   const type = bareType(
     text(response.headers["x-amzn-errortype"]) ??
