@@ -173,6 +173,9 @@ describe("turnpike serve", () => {
         message: expect.stringContaining("Tried in this order: environment"),
       },
     });
+    // Beyond the second for which a failure is kept, so that the sources are asked once more.
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
+    expect((await chat(`${url}/v1`, false)).status).toBe(401);
     gateway.kill("SIGTERM");
     await gateway.exited;
     const said = gateway.stdout
