@@ -10,6 +10,9 @@ import { runTurnpike, TurnpikeProcess } from "./turnpike-process.ts";
 const root = join(import.meta.dirname, "../..");
 const jobArn = "arn:aws:sagemaker:us-east-1:123456789012:job/AgentRFT/a-job";
 
+/** Processes are slow to start on a machine that is busy with the other tests. */
+const spawning = { timeout: 60_000 };
+
 const commands = ["dev", "serve", "simulate", "doctor", "check-config"];
 
 /** The command line in this process: for what needs no process of its own. */
@@ -25,7 +28,7 @@ async function runHere(args: readonly string[], environment: Record<string, stri
   return { code, stdout: stdout.join("\n"), stderr: stderr.join("\n") };
 }
 
-describe("the command line", () => {
+describe("the command line", spawning, () => {
   it("prints package.json's version", async () => {
     const packageJson = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
       version: string;
@@ -73,7 +76,7 @@ describe("the command line", () => {
   });
 });
 
-describe("check-config", () => {
+describe("check-config", spawning, () => {
   it("prints the configuration in the file's form, with sources and without secrets", async () => {
     const variables = {
       TURNPIKE_API_KEY: "hunter2-hunter2",
@@ -107,7 +110,7 @@ describe("check-config", () => {
   });
 });
 
-describe("simulate", () => {
+describe("simulate", spawning, () => {
   it("prints what to export, answers there, and ends with 0 on SIGTERM", async () => {
     await using turnpike = new TurnpikeProcess(["simulate", "--port", "0"]);
     const [, url] = await turnpike.printed(/AWS_ENDPOINT_URL_SAGEMAKERJOBRUNTIME=(\S+)/);

@@ -90,7 +90,8 @@ describe("doctor against the simulator", () => {
   });
 });
 
-describe("doctor against nothing", () => {
+// One of them in a process of its own.
+describe("doctor against nothing", { timeout: 60_000 }, () => {
   it("fails on credentials and says which sources were tried, without crashing", async () => {
     const { code, stdout, stderr } = await runTurnpike(["doctor"], freePorts);
     expect({ code, stderr }).toEqual({ code: 1, stderr: "" });
