@@ -64,7 +64,9 @@ async function runTurn(corridor: Corridor, incoming: Incoming, outgoing: Outgoin
       rawHeaders: incoming.rawHeaders,
     });
     const { stream } = readChatRequest(body);
-    const turn = new Turn({
+    // Reading the body took time: other turns may have come in meanwhile.
+    corridor.gate.check();
+    new Turn({
       corridor,
       identity,
       body,
@@ -72,10 +74,7 @@ async function runTurn(corridor: Corridor, incoming: Incoming, outgoing: Outgoin
       outgoing,
       arrivedAt,
       retryCount: retryCountOf(incoming),
-    });
-    // Reading the body took time: other turns may have come in meanwhile.
-    corridor.gate.check();
-    turn.start();
+    }).start();
   } catch (error) {
     refuse(outgoing, toGatewayError(error));
   }

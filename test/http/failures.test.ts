@@ -205,7 +205,9 @@ describe("answers the service never gives", () => {
         cookie: "a=b",
       },
     });
-    expect(Object.keys(upstream.requests[0]?.headers ?? {}).sort((a, b) => (a < b ? -1 : 1))).toEqual([
+    expect(
+      Object.keys(upstream.requests[0]?.headers ?? {}).sort((a, b) => (a < b ? -1 : 1)),
+    ).toEqual([
       "accept-encoding",
       "authorization",
       "connection",
