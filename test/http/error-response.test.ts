@@ -11,7 +11,7 @@ import {
 
 const throttled = new GatewayError("service_throttled", "Slow down, “please”.", {
   requestId: "req-1",
-  retryAfterMs: 1500.2,
+  retryAfterMs: 1200.2,
   param: "messages",
 });
 const body = {
@@ -28,7 +28,7 @@ describe("errorHeaders", () => {
     expect(errorHeaders(throttled)).toEqual({
       "content-type": "application/json",
       "x-request-id": "req-1",
-      "retry-after-ms": "1501",
+      "retry-after-ms": "1201",
       "retry-after": "2",
     });
   });
@@ -75,7 +75,7 @@ describe("on the wire", () => {
     const response = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
     expect(response.status).toBe(429);
     expect(response.headers.get("x-turnpike-turn")).toBe("3");
-    expect(response.headers.get("retry-after-ms")).toBe("1501");
+    expect(response.headers.get("retry-after-ms")).toBe("1201");
     expect(response.headers.get("content-length")).toBe(
       `${Buffer.byteLength(JSON.stringify(body))}`,
     );

@@ -27,6 +27,7 @@ describe("trajectoryIdProblem", () => {
     ["a\r\nX-Evil: 1", "the control character U+000D at position 2"],
     ["a\u0000", "the control character U+0000 at position 2"],
     ["tab\there", "the control character U+0009 at position 4"],
+    ["naïve", '"ï" (U+00EF) at position 3'],
     ["café", '"é" (U+00E9) at position 4'],
     ["go🚀", '"🚀" (U+1F680) at position 3'],
   ])("says of %j what is wrong and where", (id, problem) => {

@@ -139,6 +139,8 @@ describe("a rollout's view", () => {
       reward: null,
       warnings: [],
     });
+    begin(ledger, key("a"));
+    expect(viewOf(ledger, key("a"))?.first_activity_at).toBe("2026-03-01T10:00:00.000Z");
     now += 1000;
     ledger.markCompleted(key("a"), { status: "ready", outcome: "delivered", requestId: "r1" });
     ledger.markRewarded(key("a"), { rewards: [1], outcome: "delivered", requestId: undefined });
