@@ -1,6 +1,6 @@
 /**
  * The corridor: one chat completion becomes one turn.
- * admit → read → identify → understand → call → answer → observe
+ * admit → read → understand → (divert) → identify → shape → call → answer → observe
  * (design.md, "The corridor"; the guard stands before the route table, in app.ts).
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -11,7 +11,8 @@ import { GatewayError, toGatewayError } from "../errors.ts";
 import type { Identify, TurnIdentity } from "../identity/identify.ts";
 import { rolloutPathSegment } from "../identity/path.ts";
 import type { AnswerSink, SampleCall, SampleRequest } from "../job-runtime/sample.ts";
-import { readChatRequest } from "../openai/request.ts";
+import { type ChatRequest, readChatRequest } from "../openai/request.ts";
+import type { ShapedRequest } from "../openai/sampling.ts";
 import type { TurnEnd, TurnOutcome, TurnStart } from "../rollouts/turn.ts";
 import { writeError } from "./error-response.ts";
 import { readBody } from "./read-body.ts";
@@ -33,8 +34,24 @@ export interface ObservedTurn {
   end(end: TurnEnd): void;
 }
 
+/** A chat completion that has been read and not yet been made a turn. */
+export interface ArrivedRequest {
+  readonly request: ChatRequest;
+  readonly body: Buffer;
+  readonly incoming: IncomingMessage;
+  readonly outgoing: ServerResponse;
+  /** `performance.now()` when the request's headers were read. */
+  readonly arrivedAt: number;
+}
+
 export interface Corridor {
+  /** True when it has taken the request and will answer it: an auxiliary call, which is no turn. */
+  readonly divert?: ((arrived: ArrivedRequest) => boolean) | undefined;
   readonly identify: Identify;
+  /** The step "sampling": the body to send, the same one where nothing is enforced. */
+  readonly shape?:
+    | ((identity: TurnIdentity, request: ChatRequest, body: Buffer) => ShapedRequest)
+    | undefined;
   readonly sample: (request: SampleRequest, sink: AnswerSink) => SampleCall;
   readonly observer: TurnObserver;
   readonly gate: TurnGate;
@@ -58,19 +75,22 @@ async function runTurn(corridor: Corridor, incoming: Incoming, outgoing: Outgoin
   try {
     corridor.gate.check();
     const body = await readBody(incoming, corridor.limits.maxBodyBytes);
+    const request = readChatRequest(body);
+    if (corridor.divert?.({ request, body, incoming, outgoing, arrivedAt })) return;
     const identity = corridor.identify({
       pathTrajectoryId: rolloutPathSegment(incoming.url ?? ""),
       headers: incoming.headers,
       rawHeaders: incoming.rawHeaders,
     });
-    const { stream } = readChatRequest(body);
+    const shaped = corridor.shape?.(identity, request, body);
     // Reading the body took time: other turns may have come in meanwhile.
     corridor.gate.check();
     new Turn({
       corridor,
       identity,
-      body,
-      stream,
+      body: shaped?.body ?? body,
+      stream: request.stream,
+      changes: shaped?.changes,
       outgoing,
       arrivedAt,
       retryCount: retryCountOf(incoming),
@@ -94,6 +114,8 @@ interface TurnParts {
   readonly identity: TurnIdentity;
   readonly body: Buffer;
   readonly stream: boolean;
+  /** What the step "sampling" changed in the body. */
+  readonly changes: ShapedRequest["changes"] | undefined;
   readonly outgoing: Outgoing;
   /** `performance.now()` when the request's headers were read. */
   readonly arrivedAt: number;
@@ -109,7 +131,7 @@ class Turn implements RunningTurn {
   #firstByteMs: number | undefined;
 
   constructor(parts: TurnParts) {
-    const { corridor, identity, body, stream, outgoing } = parts;
+    const { corridor, identity, body, stream, outgoing, changes } = parts;
     const { jobArn, trajectoryId } = identity;
     this.#parts = parts;
     this.#observed = corridor.observer.begin({
@@ -118,6 +140,7 @@ class Turn implements RunningTurn {
       stream,
       retryCount: parts.retryCount,
       bytesIn: body.length,
+      ...(changes === undefined || changes.length === 0 ? {} : { changes }),
     });
     this.#answer = new TurnAnswer({
       outgoing,

@@ -4,6 +4,8 @@ import { GatewayError } from "../errors.ts";
 export interface ChatRequest {
   /** Only a literal `true` asks for a stream. */
   readonly stream: boolean;
+  /** The body, parsed: the only parse there is, for whoever has to look into it. */
+  readonly parsed: Readonly<Record<string, unknown>>;
 }
 
 /**
@@ -29,7 +31,8 @@ export function readChatRequest(body: Buffer): ChatRequest {
       `The request body is ${kindOf(parsed)}, not a JSON object. Send an OpenAI chat completion request.`,
     );
   }
-  return { stream: (parsed as { stream?: unknown }).stream === true };
+  const members = parsed as Readonly<Record<string, unknown>>;
+  return { stream: members["stream"] === true, parsed: members };
 }
 
 /** V8's message quotes the body, which may hold anything; only the position is passed on. */

@@ -1,13 +1,13 @@
 /**
  * The end of an SSE stream, watched while the bytes go by untouched: did it end with `[DONE]`, and
- * what did it cost. Costs a few array operations per chunk; the parsing
- * happens once, at the end, on the last few kilobytes, by eventsource-parser.
+ * what did it cost. Costs a few array operations per chunk. An end that is not the
+ * usual `data: [DONE]` is looked at closely, by eventsource-parser, on the last few kilobytes.
  */
 import { createParser } from "eventsource-parser";
 import { findUsage, type TokenCounts } from "./usage.ts";
 
 /** Kept of the stream's end, in bytes: the usage chunk and `[DONE]` are its last two events. */
-const tailBytes = 8 * 1024;
+const tailBytes = 4 * 1024;
 /** More slices than this are joined, or a stream of one-byte slices would keep an array of thousands. */
 const maxSlices = 64;
 
@@ -32,6 +32,12 @@ export class SseTail {
 
   push(bytes: Buffer): void {
     if (bytes.length === 0) return;
+    if (bytes.length >= tailBytes) {
+      this.#slices = [bytes.subarray(-tailBytes)];
+      this.#bytes = tailBytes;
+      this.#cut = true;
+      return;
+    }
     this.#slices.push(bytes);
     this.#bytes += bytes.length;
     let first = this.#slices[0];
@@ -47,6 +53,7 @@ export class SseTail {
   /** To be asked once, after the last byte. */
   ending(): SseEnding {
     let tail = Buffer.concat(this.#slices, this.#bytes);
+    if (endsWithDone(tail)) return { ...wholeEnding, usage: findUsage(tail) };
     if (this.#cut) tail = tail.subarray(firstEventAt(tail));
     const data: string[] = [];
     let malformed = false;
@@ -69,6 +76,16 @@ export class SseTail {
     };
   }
 }
+
+const doneEvent = Buffer.from("\n\ndata: [DONE]\n\n");
+
+/** The usual end, told by its bytes. */
+function endsWithDone(tail: Buffer): boolean {
+  const at = tail.length - doneEvent.length;
+  return at >= 0 && tail.compare(doneEvent, 0, doneEvent.length, at) === 0;
+}
+
+const wholeEnding = { done: true, finished: true, failed: false, malformed: false } as const;
 
 /** Where the first whole event begins: after a blank line. */
 function firstEventAt(tail: Buffer): number {

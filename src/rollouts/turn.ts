@@ -1,5 +1,6 @@
 /** What the corridor tells its observers (ledger, metrics, log) about a turn. Never a body. */
 import type { GatewayErrorCode } from "../errors.ts";
+import type { SamplingChange } from "../openai/sampling.ts";
 
 export interface TurnStart {
   readonly jobArn: string;
@@ -10,6 +11,8 @@ export interface TurnStart {
   readonly retryCount: number;
   /** Length of the request body, in bytes. */
   readonly bytesIn: number;
+  /** What turnpike changed in the body before it was sent; absent where nothing was. */
+  readonly changes?: readonly SamplingChange[];
 }
 
 /** Tokens as the model reported them; absent where it reported none. */
