@@ -4,7 +4,9 @@
  */
 import { LRUCache } from "lru-cache";
 import { GatewayError } from "../errors.ts";
+import type { SamplingParameters } from "../openai/sampling.ts";
 import { type Completion, type Reward, Rollout } from "./rollout.ts";
+import type { AgentRun, Registration } from "./rollout-notes.ts";
 import type { TurnEnd, TurnStart } from "./turn.ts";
 
 export interface RolloutKey {
@@ -52,6 +54,7 @@ export class Ledger {
 
   beginTurn(start: TurnStart): LedgerTurn {
     const rollout = this.#open(start);
+    if (start.changes !== undefined) rollout.notes.noteChanges(start.changes);
     const turn: OpenTurn = { start, number: rollout.begin(this.#now()), rollout, ended: false };
     return turn;
   }
@@ -65,10 +68,10 @@ export class Ledger {
   }
 
   /**
-   * Makes the trajectory known before its first turn, with its job. Again with the same job is the same rollout;
-   * with another it is `rollout_conflict`.
+   * Makes the trajectory known before its first turn, with its job and how it was asked for. Again with the same
+   * job and registration is the same rollout; with another it is `rollout_conflict`.
    */
-  register(key: RolloutKey): Rollout {
+  register(key: RolloutKey, registration?: Registration): Rollout {
     const known = this.#registered.get(key.trajectoryId);
     if (known !== undefined && known.jobArn !== key.jobArn) {
       throw new GatewayError(
@@ -78,6 +81,8 @@ export class Ledger {
       );
     }
     const rollout = this.#open(key);
+    refuseOtherRegistration(rollout, registration);
+    rollout.notes.registration ??= registration;
     rollout.registered = true;
     this.#registered.set(key.trajectoryId, rollout);
     return rollout;
@@ -86,6 +91,23 @@ export class Ledger {
   /** The job a trajectory was registered for. */
   registeredJobArn(trajectoryId: string): string | undefined {
     return this.#registered.get(trajectoryId)?.jobArn;
+  }
+
+  /** The trainer's inference parameters of a registered trajectory. */
+  samplingOf(trajectoryId: string): SamplingParameters | undefined {
+    return this.#registered.get(trajectoryId)?.notes.registration?.sampling;
+  }
+
+  /** A call in the rollout's name that was no turn. */
+  noteAuxiliaryCall(key: RolloutKey, isWhole: boolean): void {
+    const { notes } = this.#open(key);
+    notes.auxiliaryCalls += 1;
+    if (!isWhole) notes.auxiliaryFailures += 1;
+  }
+
+  /** How the rollout's agent has ended, where turnpike ran it. */
+  noteAgent(key: RolloutKey, run: Omit<AgentRun, "at">): void {
+    this.#open(key).notes.agent = { ...run, at: this.#now() };
   }
 
   markCompleted(key: RolloutKey, completion: Omit<Completion, "at">): Rollout {
@@ -139,6 +161,17 @@ export class Ledger {
       this.#registered.delete(rollout.trajectoryId);
     }
   }
+}
+
+function refuseOtherRegistration(rollout: Rollout, registration: Registration | undefined): void {
+  const known = rollout.notes.registration;
+  if (known === undefined || registration === undefined) return;
+  if (known.digest === registration.digest) return;
+  throw new GatewayError(
+    "rollout_conflict",
+    `The rollout ${JSON.stringify(rollout.trajectoryId)} is registered already, with another prompt or other inference parameters. Use another id for another rollout.`,
+    { param: "id" },
+  );
 }
 
 /** An ARN has no space in it. */

@@ -1,5 +1,6 @@
 /** A rollout as `GET /rollouts/{id}` shows it: snake_case, times in ISO 8601, `null` for what has not happened. */
 import type { Acknowledgement, DeliveryOutcome, Rollout, RolloutState } from "./rollout.ts";
+import type { RolloutNotesView } from "./rollout-notes.ts";
 
 interface AcknowledgementView {
   readonly outcome: DeliveryOutcome;
@@ -8,7 +9,7 @@ interface AcknowledgementView {
   readonly request_id: string | null;
 }
 
-export interface RolloutView {
+export interface RolloutView extends RolloutNotesView {
   readonly id: string;
   readonly job_arn: string;
   readonly state: RolloutState;
@@ -55,6 +56,7 @@ export function viewRollout(rollout: Rollout): RolloutView {
     last_activity_at: iso(rollout.lastActivityAt),
     completion: completion ? { status: completion.status, ...acknowledgement(completion) } : null,
     reward: reward ? { rewards: reward.rewards, ...acknowledgement(reward) } : null,
+    ...rollout.notes.view(),
     warnings: rollout.warnings(),
   };
 }

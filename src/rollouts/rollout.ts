@@ -1,6 +1,7 @@
 /** One rollout's account: plain counters, added to by the ledger, read by views, rewards and the lifecycle. */
 import type { GatewayErrorCode } from "../errors.ts";
 import type { RolloutStatus } from "../job-runtime/lifecycle.ts";
+import { RolloutNotes } from "./rollout-notes.ts";
 import type { TurnEnd } from "./turn.ts";
 
 /** `already_done`: the service said the trajectory had moved on before. */
@@ -58,6 +59,7 @@ export class Rollout {
   lastActivityAt: number | undefined;
   completion: Completion | undefined;
   reward: Reward | undefined;
+  readonly notes = new RolloutNotes();
   #ambiguousFailures = 0;
 
   constructor(jobArn: string, trajectoryId: string, exact: boolean) {

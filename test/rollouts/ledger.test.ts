@@ -137,6 +137,10 @@ describe("a rollout's view", () => {
       last_activity_at: "2026-03-01T10:00:01.500Z",
       completion: null,
       reward: null,
+      inference_params: null,
+      enforced: {},
+      auxiliary: { calls: 0, failed: 0 },
+      agent: null,
       warnings: [],
     });
     begin(ledger, key("a"));
