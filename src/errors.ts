@@ -34,6 +34,9 @@ const kinds = {
   unsupported_endpoint: { status: 404, type: invalid },
   unknown_rollout: { status: 404, type: invalid },
   rollout_conflict: { status: 409, type: invalid, shouldRetry: false },
+  rollout_sealed: { status: 409, type: invalid, shouldRetry: false },
+  rollout_empty: { status: 409, type: invalid, shouldRetry: false },
+  max_turns_reached: { status: 400, type: invalid, shouldRetry: false },
   body_too_large: { status: 413, type: invalid },
   unsupported_media_type: { status: 415, type: invalid },
   headers_too_large: { status: 431, type: invalid },
@@ -59,6 +62,8 @@ const kinds = {
   connect_timeout: { status: 504, type: "timeout_error" },
   // turnpike itself.
   credentials_unavailable: { status: 401, type: "authentication_error", shouldRetry: false },
+  delivery_expired: { status: 504, type: "timeout_error", shouldRetry: false },
+  state_unavailable: { status: 503, type: "api_error" },
   shutting_down: { status: 503, type: "api_error" },
   internal: { status: 500, type: "api_error", shouldRetry: false },
 } as const satisfies Record<string, ErrorKind>;
