@@ -1,6 +1,6 @@
 /**
  * Frames → what they mean: a PayloadPart's bytes, or an exception (service.md, "Protocol").
- * Every PayloadPart of a stream carries the same header block, so the block is decoded once by
+ * Every PayloadPart carries the same header block, so the block is decoded once by
  * @smithy/eventstream-codec and compared from then on.
  */
 import { EventStreamCodec } from "@smithy/eventstream-codec";
@@ -13,36 +13,64 @@ const codec = new EventStreamCodec(
   (text) => Buffer.from(text, "utf8"),
 );
 
+/**
+ * The header block last seen to mean "PayloadPart". Kept across streams: decoding it anew for each one
+ * cost more than a hundred comparisons with it. It is compared whole, so it can never be a wrong one.
+ */
+let payloadPartHeaders: DataView = new DataView(new ArrayBuffer(0));
+
 /** Decodes the frames of one stream. */
 export class EventDecoder {
-  /** The header block last seen to mean "PayloadPart". */
-  #payloadPartHeaders: Buffer | undefined;
+  #view: DataView = payloadPartHeaders;
+  #viewed: Buffer | undefined;
 
   /**
-   * The payload of a PayloadPart; `undefined` for an event of another kind, which is passed over as
+   * Whether the frame is a PayloadPart; false for an event of another kind, which is passed over as
    * the SDKs do. Throws GatewayError for exception and error frames.
    */
-  payload(frame: Frame): Buffer | undefined {
-    if (this.#payloadPartHeaders?.equals(frame.headers)) return frame.payload;
+  isPayloadPart(frame: Frame): boolean {
+    if (this.#hasKnownHeaders(frame)) return true;
     const headers = decodeHeaders(frame);
     const messageType = headers[":message-type"] ?? "event";
     if (messageType === "event") {
-      if (headers[":event-type"] !== "PayloadPart") return undefined;
-      this.#payloadPartHeaders = Buffer.from(frame.headers);
-      return frame.payload;
+      if (headers[":event-type"] !== "PayloadPart") return false;
+      const block = Uint8Array.from(frame.bytes.subarray(frame.headersAt, frame.payloadAt));
+      payloadPartHeaders = new DataView(block.buffer);
+      return true;
     }
     if (messageType === "exception") {
       const type = headers[":exception-type"] ?? "UnknownException";
-      throw streamError(type, exceptionMessage(frame.payload) ?? type);
+      const payload = frame.bytes.subarray(frame.payloadAt, frame.payloadEnd);
+      throw streamError(type, exceptionMessage(payload) ?? type);
     }
     const code = headers[":error-code"] ?? "UnknownError";
     throw streamError(code, headers[":error-message"] ?? code);
+  }
+
+  /** Four bytes at a time through one view per chunk: a tenth of what Buffer.compare costs per frame. */
+  #hasKnownHeaders(frame: Frame): boolean {
+    const { bytes, headersAt, payloadAt } = frame;
+    const known = payloadPartHeaders;
+    const length = known.byteLength;
+    if (length === 0 || length !== payloadAt - headersAt) return false;
+    if (this.#viewed !== bytes) {
+      this.#viewed = bytes;
+      this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    }
+    let at = 0;
+    for (; at + 4 <= length; at += 4) {
+      if (this.#view.getInt32(headersAt + at) !== known.getInt32(at)) return false;
+    }
+    for (; at < length; at += 1) {
+      if (bytes[headersAt + at] !== known.getUint8(at)) return false;
+    }
+    return true;
   }
 }
 
 function decodeHeaders(frame: Frame): Record<string, string> {
   try {
-    const { headers } = codec.decode(frame.bytes);
+    const { headers } = codec.decode(frame.bytes.subarray(frame.start, frame.end));
     const text: Record<string, string> = {};
     for (const [name, header] of Object.entries(headers)) text[name] = String(header.value);
     return text;

@@ -1,7 +1,7 @@
 /**
  * `application/vnd.amazon.eventstream` bytes → whole, checked frames (service.md, "Event-stream framing").
  * Prelude (total length, headers length, CRC-32 of both), headers, payload, CRC-32 of the whole;
- * all big-endian. A frame that lies inside one chunk is handed out as a view, without a copy.
+ * all big-endian. A frame that lies inside one chunk is handed out where it lies, without a copy.
  *
  * Own code because it is the hot path: @smithy/eventstream-codec splits chunks by allocating whatever
  * length a frame declares, unchecked. The tests hold this to that library and to AWS's vectors.
@@ -17,14 +17,24 @@ const checksumBytes = 4;
 const minFrameBytes = preludeBytes + checksumBytes;
 const crcBytesOfPrelude = 8;
 
-/** One frame's parts, views into the received bytes: valid as long as the caller keeps them. */
+/**
+ * Where one frame's parts lie in `bytes`. The same object for every frame of a splitter: a stream has
+ * hundreds of them, and whoever wants to keep one copies what it needs.
+ */
 export interface Frame {
-  /** The undecoded header block. */
-  readonly headers: Buffer;
-  readonly payload: Buffer;
-  /** The frame whole, for decoders that want it so. */
   readonly bytes: Buffer;
+  /** The frame's first byte. */
+  readonly start: number;
+  /** The undecoded header block is `headersAt` to `payloadAt`. */
+  readonly headersAt: number;
+  /** The payload is `payloadAt` to `payloadEnd`. */
+  readonly payloadAt: number;
+  readonly payloadEnd: number;
+  /** Behind the frame's last byte. */
+  readonly end: number;
 }
+
+type MutableFrame = { -readonly [Part in keyof Frame]: Frame[Part] };
 
 /** Cuts a byte stream into frames. Feed it every chunk, in order; ask `pendingBytes` at the end. */
 export class FrameSplitter {
@@ -33,6 +43,14 @@ export class FrameSplitter {
   #pendingBytes = 0;
   /** The pending frame's declared length; 0 until its prelude is complete. */
   #expectedBytes = 0;
+  readonly #frame: MutableFrame = {
+    bytes: Buffer.alloc(0),
+    start: 0,
+    headersAt: 0,
+    payloadAt: 0,
+    payloadEnd: 0,
+    end: 0,
+  };
 
   /** More than 0 after the last chunk: the stream ended inside a frame. */
   get pendingBytes(): number {
@@ -51,7 +69,7 @@ export class FrameSplitter {
         this.#expectedBytes = length;
         break;
       }
-      onFrame(parseFrame(chunk.subarray(offset, offset + length)));
+      onFrame(this.#check(chunk, offset, length));
       offset += length;
     }
     if (offset < chunk.length) this.#keep(chunk.subarray(offset));
@@ -69,11 +87,11 @@ export class FrameSplitter {
     const end = Math.min(chunk.length, offset + this.#expectedBytes - this.#pendingBytes);
     if (end > offset) this.#keep(chunk.subarray(offset, end));
     if (this.#pendingBytes === this.#expectedBytes) {
-      const frame = Buffer.concat(this.#pending, this.#pendingBytes);
+      const bytes = Buffer.concat(this.#pending, this.#pendingBytes);
       this.#pending = [];
       this.#pendingBytes = 0;
       this.#expectedBytes = 0;
-      onFrame(parseFrame(frame));
+      onFrame(this.#check(bytes, 0, bytes.length));
     }
     return end;
   }
@@ -82,14 +100,28 @@ export class FrameSplitter {
     this.#pending.push(bytes);
     this.#pendingBytes += bytes.length;
   }
+
+  #check(bytes: Buffer, start: number, length: number): Frame {
+    const payloadEnd = start + length - checksumBytes;
+    if (crc32(bytes.subarray(start, payloadEnd)) !== uint32(bytes, payloadEnd)) {
+      throw frameError("a frame does not match its checksum");
+    }
+    const frame = this.#frame;
+    frame.bytes = bytes;
+    frame.start = start;
+    frame.headersAt = start + preludeBytes;
+    frame.payloadAt = frame.headersAt + uint32(bytes, start + 4);
+    frame.payloadEnd = payloadEnd;
+    frame.end = start + length;
+    return frame;
+  }
 }
 
 /** Checks the prelude at `offset` and returns the frame's declared length. */
 function frameLength(chunk: Buffer, offset: number): number {
-  const length = chunk.readUInt32BE(offset);
-  const headersLength = chunk.readUInt32BE(offset + 4);
-  const checksum = chunk.readUInt32BE(offset + crcBytesOfPrelude);
-  if (crc32(chunk.subarray(offset, offset + crcBytesOfPrelude)) !== checksum) {
+  const length = uint32(chunk, offset);
+  const headersLength = uint32(chunk, offset + 4);
+  if (crc32OfPrelude(chunk, offset) !== uint32(chunk, offset + crcBytesOfPrelude)) {
     throw frameError("a frame's prelude does not match its checksum");
   }
   if (length < minFrameBytes || headersLength > length - minFrameBytes) {
@@ -101,18 +133,32 @@ function frameLength(chunk: Buffer, offset: number): number {
   return length;
 }
 
-function parseFrame(bytes: Buffer): Frame {
-  const checksumAt = bytes.length - checksumBytes;
-  if (crc32(bytes.subarray(0, checksumAt)) !== bytes.readUInt32BE(checksumAt)) {
-    throw frameError("a frame does not match its checksum");
-  }
-  const payloadAt = preludeBytes + bytes.readUInt32BE(4);
-  return {
-    headers: bytes.subarray(preludeBytes, payloadAt),
-    payload: bytes.subarray(payloadAt, checksumAt),
-    bytes,
-  };
+/** Big-endian. Buffer's own reader checks its arguments each time; here the bytes are known to be there. */
+function uint32(bytes: Buffer, at: number): number {
+  return (
+    (((bytes[at] ?? 0) << 24) |
+      ((bytes[at + 1] ?? 0) << 16) |
+      ((bytes[at + 2] ?? 0) << 8) |
+      (bytes[at + 3] ?? 0)) >>>
+    0
+  );
 }
+
+/** CRC-32 as zlib has it, byte by byte: for eight bytes a view and a native call would cost more. */
+function crc32OfPrelude(bytes: Buffer, offset: number): number {
+  let crc = 0xffffffff;
+  for (let at = offset; at < offset + crcBytesOfPrelude; at += 1) {
+    crc = (crcTable[(crc ^ (bytes[at] ?? 0)) & 0xff] ?? 0) ^ (crc >>> 8);
+  }
+  return (crc ^ 0xffffffff) >>> 0;
+}
+
+/** What each byte does to a CRC-32 (reflected polynomial 0xEDB88320). */
+const crcTable = Int32Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte;
+  for (let bit = 0; bit < 8; bit += 1) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1;
+  return crc;
+});
 
 function frameError(what: string): GatewayError {
   return new GatewayError(

@@ -11,8 +11,7 @@ import type { ServiceClock } from "./clock.ts";
 import { connectionError } from "./connection-error.ts";
 import type { AwsCredentials, CredentialSource } from "./credentials.ts";
 import { isExpiredToken, isSkewSuspect, readServiceError } from "./errors.ts";
-import { EventDecoder } from "./events.ts";
-import { type Frame, FrameSplitter } from "./frames.ts";
+import { PayloadDecoder } from "./payloads.ts";
 import type { Upstream } from "./upstreams.ts";
 import { userAgent } from "./user-agent.ts";
 
@@ -77,8 +76,7 @@ export class SampleCall implements Dispatcher.DispatchHandler {
   #headers: IncomingHttpHeaders = {};
   #chunks: Buffer[] = [];
   #chunkBytes = 0;
-  #splitter: FrameSplitter | undefined;
-  #events: EventDecoder | undefined;
+  #payloads: PayloadDecoder | undefined;
 
   readonly #deadline: CallDeadline;
 
@@ -212,8 +210,7 @@ export class SampleCall implements Dispatcher.DispatchHandler {
     this.#form = answerForm(status, contentType);
     if (this.#form !== "frames") return;
     this.#head = { ...this.#head, contentType: "text/event-stream; charset=utf-8" };
-    this.#splitter = new FrameSplitter();
-    this.#events = new EventDecoder();
+    this.#payloads = new PayloadDecoder();
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -263,19 +260,10 @@ export class SampleCall implements Dispatcher.DispatchHandler {
   // decode
 
   #decode(chunk: Buffer): void {
-    const payloads: Buffer[] = [];
-    let failure: unknown;
-    try {
-      this.#splitter?.push(chunk, (frame: Frame) => {
-        const payload = this.#events?.payload(frame);
-        if (payload && payload.length > 0) payloads.push(payload);
-      });
-    } catch (error) {
-      failure = error;
-    }
-    // What came before the bad frame is good and belongs to the client.
-    if (payloads.length > 0) this.#pass(joined(payloads));
-    if (failure !== undefined) this.#fail(toGatewayError(failure));
+    const decoded = this.#payloads?.decode(chunk);
+    if (decoded === undefined) return;
+    if (decoded.payload.length > 0) this.#pass(decoded.payload);
+    if (decoded.failure !== undefined) this.#fail(toGatewayError(decoded.failure));
   }
 
   #pass(bytes: Buffer): void {
@@ -320,7 +308,7 @@ export class SampleCall implements Dispatcher.DispatchHandler {
   }
 
   #endOfStream(): void {
-    const incomplete = this.#splitter?.pendingBytes ?? 0;
+    const incomplete = this.#payloads?.pendingBytes ?? 0;
     if (incomplete > 0 || !this.#begun) {
       this.#fail(
         new GatewayError(

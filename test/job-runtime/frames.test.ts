@@ -3,8 +3,8 @@ import { EventStreamCodec } from "@smithy/eventstream-codec";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { GatewayError } from "../../src/errors.ts";
-import { EventDecoder } from "../../src/job-runtime/events.ts";
 import { FrameSplitter, maxFrameBytes } from "../../src/job-runtime/frames.ts";
+import { PayloadDecoder } from "../../src/job-runtime/payloads.ts";
 import awsEventStreamVectors from "../fixtures/event-stream/vectors.json" with { type: "json" };
 import { encodeEvent, encodeException, payloadPart, slice } from "../support/frames.ts";
 
@@ -15,16 +15,14 @@ const codec = new EventStreamCodec(
 
 /** Everything a stream of chunks decodes to, as the corridor would pass it on. */
 function decodeAll(chunks: readonly Buffer[]): { text: Buffer; pendingBytes: number } {
-  const splitter = new FrameSplitter();
-  const events = new EventDecoder();
+  const decoder = new PayloadDecoder();
   const payloads: Buffer[] = [];
   for (const chunk of chunks) {
-    splitter.push(chunk, (frame) => {
-      const payload = events.payload(frame);
-      if (payload) payloads.push(Buffer.from(payload));
-    });
+    const { payload, failure } = decoder.decode(chunk);
+    payloads.push(Buffer.from(payload));
+    if (failure !== undefined) throw failure;
   }
-  return { text: Buffer.concat(payloads), pendingBytes: splitter.pendingBytes };
+  return { text: Buffer.concat(payloads), pendingBytes: decoder.pendingBytes };
 }
 
 describe("frames", () => {
@@ -106,24 +104,27 @@ describe("frames", () => {
     expect(decodeAll([frame.subarray(0, frame.length - 3)]).pendingBytes).toBe(frame.length - 3);
   });
 
-  test("whole frames of one chunk are handed out without a copy", () => {
+  test("a chunk's only frame is handed out without a copy", () => {
     const frame = payloadPart(Buffer.from("data: x\n\n"));
-    new FrameSplitter().push(frame, ({ payload }) => {
-      expect(payload.buffer).toBe(frame.buffer);
-    });
-    expect.assertions(1);
+    expect(new PayloadDecoder().decode(frame).payload.buffer).toBe(frame.buffer);
   });
 
   test.each(awsEventStreamVectors.positive)(
-    "AWS's vector $name decodes to its payload",
+    "AWS's vector $name splits into its parts",
     (vector) => {
       const splitter = new FrameSplitter();
-      const frames: { headers: number; payload: string }[] = [];
+      const seen: { headers: number; payload: string }[] = [];
       splitter.push(Buffer.from(vector.encoded, "base64"), (frame) => {
-        expect(codec.decode(frame.bytes).body).toEqual(new Uint8Array(frame.payload));
-        frames.push({ headers: frame.headers.length, payload: frame.payload.toString("utf8") });
+        const payload = frame.bytes.subarray(frame.payloadAt, frame.payloadEnd);
+        expect(codec.decode(frame.bytes.subarray(frame.start, frame.end)).body).toEqual(
+          new Uint8Array(payload),
+        );
+        seen.push({
+          headers: frame.payloadAt - frame.headersAt,
+          payload: payload.toString("utf8"),
+        });
       });
-      expect(frames).toEqual([{ headers: vector.headersBytes, payload: vector.payload }]);
+      expect(seen).toEqual([{ headers: vector.headersBytes, payload: vector.payload }]);
     },
   );
 
@@ -174,14 +175,13 @@ describe("events", () => {
   test("what came before a damaged frame in the same chunk is delivered first", () => {
     const bad = payloadPart(Buffer.from("b"));
     bad.writeUInt8((bad[bad.length - 1] ?? 0) ^ 1, bad.length - 1);
-    const seen: string[] = [];
-    const splitter = new FrameSplitter();
-    expect(() =>
-      splitter.push(Buffer.concat([payloadPart(Buffer.from("a")), bad]), ({ payload }) => {
-        seen.push(payload.toString());
-      }),
-    ).toThrow("a frame does not match its checksum");
-    expect(seen).toEqual(["a"]);
+    const { payload, failure } = new PayloadDecoder().decode(
+      Buffer.concat([payloadPart(Buffer.from("a")), bad]),
+    );
+    expect(payload.toString()).toBe("a");
+    expect(failure).toMatchObject({
+      message: expect.stringContaining("a frame does not match its checksum"),
+    });
   });
 });
 
