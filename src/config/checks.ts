@@ -40,6 +40,53 @@ const checks: readonly Check[] = [
         : undefined,
   },
   {
+    keys: ["ingress.host", "server.api_keys", "ingress.without_key", "ingress.enabled"],
+    fault: ({ ingress, server }) =>
+      !ingress.enabled ||
+      isLoopback(ingress.host) ||
+      ingress.without_key ||
+      server.api_keys.length > 0
+        ? undefined
+        : `${ingress.host} can be reached from other machines, and whoever reaches the ingress starts rollouts: ` +
+          "set server.api_keys (TURNPIKE_API_KEY), listen on 127.0.0.1, or say ingress.without_key where something in front authenticates callers",
+  },
+  {
+    keys: ["ingress.enabled", "agent.url", "agent.command"],
+    fault: ({ ingress, agent }) =>
+      !ingress.enabled || (agent.url === null) !== (agent.command.length === 0)
+        ? undefined
+        : `the ingress hands each rollout to one agent: set agent.url or agent.command${agent.url === null ? "" : ", not both"}`,
+  },
+  {
+    keys: ["agent.reward_command", "agent.command"],
+    fault: ({ agent }) =>
+      agent.reward_command === null || agent.command.length > 0
+        ? undefined
+        : "goes with agent.command; an HTTP agent answers with its reward",
+  },
+  {
+    keys: ["ingress.port", "ingress.host", "ingress.enabled", "server.port", "ops.port"],
+    fault: ({ ingress, server, ops }) => {
+      if (!ingress.enabled || ingress.port === 0) return undefined;
+      const taken = Object.entries({ server, ops }).find(
+        ([, { host, port }]) => port === ingress.port && host === ingress.host,
+      );
+      return taken === undefined
+        ? undefined
+        : `${ingress.port} is ${taken[0]}.port too: give the listeners different ports, or 0 for a free one`;
+    },
+  },
+  {
+    keys: ["sampling.enforce", "sampling.temperature", "sampling.top_p", "sampling.max_tokens"],
+    fault: ({ sampling: { enforce, temperature, top_p, max_tokens } }) => {
+      const isGiven = temperature !== null || top_p !== null || max_tokens !== null;
+      if (isGiven === (enforce === "always")) return undefined;
+      return isGiven
+        ? `sampling.temperature, sampling.top_p and sampling.max_tokens count only with \`always\`, not with \`${enforce}\``
+        : "`always` needs sampling.temperature, sampling.top_p or sampling.max_tokens: they are for rollout requests that give none";
+    },
+  },
+  {
     keys: ["simulator.script_file", "simulator.upstream_url"],
     fault: ({ simulator }) =>
       simulator.script_file === null || simulator.upstream_url === null

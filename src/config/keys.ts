@@ -1,6 +1,7 @@
 /** The schema as a flat list of keys: what the loader, the example and check-config go through. */
 import { z } from "zod";
-import { configSchema, type KeyMeta } from "./schema.ts";
+import type { KeyMeta } from "./key.ts";
+import { configSchema } from "./schema.ts";
 
 /** One key of the configuration. */
 export interface ConfigKey {

@@ -4,54 +4,18 @@
  * `config.schema.json` are generated from it.
  */
 import { z } from "zod";
-import { exampleJobArn, isJobArn } from "../job-arn.ts";
-
-/** Where a key's value may come from besides the file. */
-export interface KeyMeta {
-  /** The environment variable of this key. */
-  readonly env: string;
-  /** Other people's names for the same thing, read in this order where `env` is not set. */
-  readonly alsoEnv?: readonly string[];
-  /** Shown in the example, the JSON Schema and in errors. */
-  readonly description: string;
-  /** Never printed, not by check-config and not in an error. */
-  readonly secret?: boolean;
-}
-
-/** One variable, or turnpike's own followed by the established ones it gives way to. */
-type Variables = string | readonly [string, ...string[]];
-
-function key<T extends z.ZodType>(type: T, variables: Variables, description: string): T {
-  return type.meta({ ...named(variables), description });
-}
-
-function secretKey<T extends z.ZodType>(type: T, variables: Variables, description: string): T {
-  return type.meta({ ...named(variables), description, secret: true });
-}
-
-function named(variables: Variables): Pick<KeyMeta, "env" | "alsoEnv"> {
-  if (typeof variables === "string") return { env: variables };
-  const [env, ...alsoEnv] = variables;
-  return { env, alsoEnv };
-}
-
-const host = z.string().min(1).max(255);
-const port = z.int().min(0).max(65_535);
-const milliseconds = z.int().min(1).max(86_400_000);
-const count = z.int().min(1);
-
-const jobArn = z.string().refine(isJobArn, { error: `must be a job ARN such as ${exampleJobArn}` });
-
-const httpUrl = z.url({ protocol: /^https?$/ });
-
-/** One that requests are signed for: what is not scheme, host, port and path has no place in it. */
-const endpointUrl = httpUrl.refine(
-  (text) => {
-    const url = URL.parse(text);
-    return url === null || `${url.username}${url.password}${url.search}${url.hash}` === "";
-  },
-  { error: "must be an http or https URL without user, query and fragment" },
-);
+import {
+  count,
+  endpointUrl,
+  host,
+  httpUrl,
+  jobArn,
+  key,
+  milliseconds,
+  port,
+  secretKey,
+} from "./key.ts";
+import { agent, auxiliary, ingress, sampling } from "./rollout-schema.ts";
 
 const server = z.strictObject({
   host: key(
@@ -301,6 +265,10 @@ export const configSchema = z.strictObject({
   timeouts: timeouts.prefault({}),
   stream: stream.prefault({}),
   models,
+  sampling: sampling.prefault({}),
+  auxiliary,
+  ingress: ingress.prefault({}),
+  agent: agent.prefault({}),
   state: state.prefault({}),
   shutdown: shutdown.prefault({}),
   log: log.prefault({}),

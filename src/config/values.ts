@@ -26,10 +26,15 @@ const truths: Readonly<Record<string, boolean>> = {
  */
 export function valueOfText(key: ConfigKey, text: string): unknown {
   const type = innerType(key.schema);
-  if (type instanceof z.ZodNumber) return /^-?\d+$/.test(text.trim()) ? Number(text) : text;
+  if (type instanceof z.ZodNumber)
+    return numberPattern(type).test(text.trim()) ? Number(text) : text;
   if (type instanceof z.ZodBoolean) return truths[text.trim().toLowerCase()] ?? text;
   if (type instanceof z.ZodArray) return listOfText(innerType(type.element as z.ZodType), text);
   return text;
+}
+
+function numberPattern(type: z.ZodNumber): RegExp {
+  return type.isInt ? /^-?\d+$/ : /^-?\d+(?:\.\d+)?$/;
 }
 
 function listOfText(element: z.ZodType, text: string): unknown {
@@ -54,6 +59,8 @@ export function faultsOf(key: ConfigKey, value: unknown): readonly ValueFault[] 
   const result = key.schema.safeParse(value);
   if (result.success) return [];
   const faults = result.error.issues.map((issue) => {
+    if (issue.path.length > 1 || issue.code === "unrecognized_keys")
+      return memberFault(value, issue);
     const inElement = typeof issue.path[0] === "number";
     const type = inElement ? elementOf(key.schema) : innerType(key.schema);
     const given = inElement ? (value as unknown[])[issue.path[0] as number] : value;
@@ -65,6 +72,21 @@ export function faultsOf(key: ConfigKey, value: unknown): readonly ValueFault[] 
   });
   // One line per element is enough: a text may be both too short and ill-formed.
   return [...new Map(faults.map((fault) => [fault.part, fault])).values()];
+}
+
+/** Of a member of an object in a list, `[0].base_url`: in the schema's own words. */
+function memberFault(value: unknown, issue: z.core.$ZodIssue): ValueFault {
+  const part = issue.path
+    .map((step) => (typeof step === "number" ? `[${step}]` : `.${String(step)}`))
+    .join("");
+  if (issue.code === "unrecognized_keys") {
+    return { part, message: `has unknown members: ${issue.keys.join(", ")}` };
+  }
+  const given = issue.path.reduce<unknown>(
+    (inner, step) => (inner as Record<PropertyKey, unknown> | undefined)?.[step],
+    value,
+  );
+  return { part, message: `${issue.message}; given is ${clipped(JSON.stringify(given))}` };
 }
 
 function elementOf(schema: z.ZodType): z.ZodType {
@@ -98,7 +120,8 @@ export function describeType(schema: z.ZodType): string {
   if (type instanceof z.ZodURL) return "an http or https URL";
   if (type instanceof z.ZodString)
     return `text${bounds(type.minLength, type.maxLength, "character")}`;
-  if (type instanceof z.ZodNumber) return `a whole number${range(type.minValue, type.maxValue)}`;
+  if (type instanceof z.ZodNumber)
+    return `a ${type.isInt ? "whole " : ""}number${range(type.minValue, type.maxValue)}`;
   if (type instanceof z.ZodBoolean) return "true or false";
   if (type instanceof z.ZodEnum) return `one of ${type.options.join(", ")}`;
   if (type instanceof z.ZodArray) return `a list of ${describeElement(type.element as z.ZodType)}`;
@@ -109,6 +132,8 @@ function describeElement(element: z.ZodType): string {
   const type = innerType(element);
   if (type instanceof z.ZodString)
     return `texts${bounds(type.minLength, type.maxLength, "character")}`;
+  if (type instanceof z.ZodObject)
+    return `objects with ${Object.keys(type.shape as object).join(", ")}`;
   return type instanceof z.ZodRecord ? "objects" : `${describeType(type)} each`;
 }
 
