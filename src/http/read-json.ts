@@ -9,8 +9,11 @@ export const maxJsonBodyBytes = 65_536;
 export type JsonObject = Readonly<Record<string, unknown>>;
 
 /** An empty body is an empty object. Throws `body_too_large`, `invalid_json` and `client_closed`. */
-export async function readJsonObject(incoming: IncomingMessage): Promise<JsonObject> {
-  const text = (await readSmallBody(incoming)).toString("utf8").trim();
+export async function readJsonObject(
+  incoming: IncomingMessage,
+  maxBytes = maxJsonBodyBytes,
+): Promise<JsonObject> {
+  const text = (await readSmallBody(incoming, maxBytes)).toString("utf8").trim();
   if (text === "") return {};
   const parsed = parse(text);
   if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)) {
@@ -19,14 +22,14 @@ export async function readJsonObject(incoming: IncomingMessage): Promise<JsonObj
   throw new GatewayError("invalid_json", "The request's body must be a JSON object, {…}.");
 }
 
-async function readSmallBody(incoming: IncomingMessage): Promise<Buffer> {
+async function readSmallBody(incoming: IncomingMessage, maxBytes: number): Promise<Buffer> {
   try {
-    return await readBody(incoming, maxJsonBodyBytes);
+    return await readBody(incoming, maxBytes);
   } catch (thrown) {
     if (!(thrown instanceof GatewayError && thrown.code === "body_too_large")) throw thrown;
     throw new GatewayError(
       "body_too_large",
-      `The request's body has more than ${maxJsonBodyBytes} bytes, which is the limit of the rollout routes.`,
+      `The request's body has more than ${maxBytes} bytes, which is the limit of the rollout routes.`,
       { cause: thrown },
     );
   }
