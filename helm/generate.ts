@@ -5,6 +5,7 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { schemaJson } from "../src/config/example.ts";
 import { configKeysTemplate } from "./generate/config-keys.ts";
 import { readmeWithTable } from "./generate/readme.ts";
 import { valuesSchema } from "./generate/schema.ts";
@@ -17,7 +18,7 @@ const root = join(import.meta.dirname, "..");
 /** Every generated file of the chart, with the text it should have. */
 export function generatedFiles(): ReadonlyMap<string, string> {
   const values = readValues(read(chart, "values.yaml"));
-  const programSchema = JSON.parse(read(root, "config.schema.json")) as object;
+  const programSchema = JSON.parse(schemaJson()) as object;
   const { version } = JSON.parse(read(root, "package.json")) as { version: string };
   return new Map([
     [join(chart, "values.schema.json"), valuesSchema(values, programSchema)],

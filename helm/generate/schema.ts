@@ -3,7 +3,7 @@ import type { Value } from "./values.ts";
 
 type Schema = Record<string, unknown>;
 
-/** The file's text. `programSchema` is turnpike's own config.schema.json; it stands for the key `config`. */
+/** The file's text. `programSchema` is what config.schema.json says; it stands for the key `config`. */
 export function valuesSchema(values: readonly Value[], programSchema: object): string {
   const { $schema, title, ...config } = programSchema as Schema;
   const properties = Object.fromEntries(

@@ -21,7 +21,6 @@ The injection policy is rendered from the same ones.
 
 {{/* The native sidecar; belongs first in initContainers, so that what follows can use it. */}}
 {{- define "turnpike.sidecar.container" -}}
-{{- include "turnpike.config.check" . -}}
 name: turnpike
 image: {{ include "turnpike.image" . | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
@@ -49,6 +48,7 @@ volumeMounts:
 
 {{/* An annotation that is not there gives an empty variable, which turnpike takes as not set. */}}
 {{- define "turnpike.sidecar.env" -}}
+{{- include "turnpike.config.check" . -}}
 - name: TURNPIKE_JOB_ARN
   valueFrom:
     fieldRef:
