@@ -51,6 +51,8 @@ const kinds = {
   insufficient_quota: { status: 429, type: "insufficient_quota", shouldRetry: false },
   service_internal: { status: 500, type: "api_error" },
   service_unavailable: { status: 503, type: "api_error" },
+  /** turnpike's own: the service failed too often in a row (design: circuit). */
+  circuit_open: { status: 503, type: "api_error" },
   service_credentials: { status: 401, type: "authentication_error", shouldRetry: false },
   // What came back could not be used, or nothing came back.
   upstream_unreachable: { status: 502, type: "api_error" },
@@ -69,6 +71,18 @@ const kinds = {
 } as const satisfies Record<string, ErrorKind>;
 
 export type GatewayErrorCode = keyof typeof kinds;
+
+/**
+ * Failures after which nobody can tell whether the service captured the turn (design.md, "One logical
+ * turn, one captured turn").
+ */
+export const ambiguousCodes: ReadonlySet<GatewayErrorCode> = new Set<GatewayErrorCode>([
+  "upstream_reset",
+  "upstream_protocol",
+  "upstream_stream_error",
+  "upstream_timeout",
+  "stream_truncated",
+]);
 
 export interface GatewayErrorOptions {
   readonly cause?: unknown;

@@ -7,13 +7,13 @@ import { type Listener, listen } from "./http/listener.ts";
 import { modelRoutes } from "./http/models.ts";
 import { observeTurns } from "./http/observe-turns.ts";
 import { createOpsApp, type ReadinessChecks } from "./http/ops.ts";
+import { RecentTurns } from "./http/recent-turns.ts";
 import { rolloutRoutes } from "./http/rollouts.ts";
 import { TurnGate } from "./http/turn-gate.ts";
 import { createIdentify } from "./identity/identify.ts";
 import { JobRuntimeClient } from "./job-runtime/client.ts";
 import type { CredentialSource } from "./job-runtime/credentials.ts";
-import { Ledger } from "./rollouts/ledger.ts";
-import { RolloutLifecycle } from "./rollouts/lifecycle.ts";
+import { RolloutDesk } from "./rollouts/rollout-desk.ts";
 import { createLogger } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 
@@ -36,11 +36,17 @@ export interface Gateway extends AsyncDisposable {
   /** `http://127.0.0.1:8484`. */
   readonly url: string;
   readonly opsUrl: string;
-  /** Drains: no new turns, those in flight go on up to `shutdown.drain_ms`, then end with an error. */
+  /**
+   * Drains: no new turns, those in flight and the deliveries go on up to `shutdown.drain_ms`; then turns end with
+   * an error, and deliveries stay in the store.
+   */
   close(): Promise<void>;
 }
 
-/** Resolves when both listeners listen; rejects with node's error when one cannot. */
+/**
+ * Resolves when both listeners listen; rejects with node's error when one cannot, and with `state_unavailable` when
+ * state.dir cannot be used.
+ */
 export async function createGateway(config: Config, overrides: GatewayOverrides): Promise<Gateway> {
   const parts = compose(config, overrides);
   const { max_header_bytes: maxHeaderBytes } = config.server;
@@ -50,14 +56,20 @@ export async function createGateway(config: Config, overrides: GatewayOverrides)
     host: config.server.host,
     port: config.server.port,
     maxHeaderBytes,
+  }).catch(async (error: unknown) => {
+    parts.desk.close();
+    await parts.runtime[Symbol.asyncDispose]();
+    throw error;
   });
   parts.state.publicUrl = gateway.url;
   try {
     const { host, port } = config.ops;
     const ops = await listen({ app: parts.opsApp, host, port, maxHeaderBytes });
+    parts.desk.start();
     return new RunningGateway({ ...parts, gateway, ops, drainMs: config.shutdown.drain_ms });
   } catch (error) {
     await gateway.close();
+    parts.desk.close();
     await parts.runtime[Symbol.asyncDispose]();
     throw error;
   }
@@ -72,7 +84,9 @@ interface GatewayState {
 function compose(config: Config, overrides: GatewayOverrides) {
   const log = overrides.log ?? createLogger({ level: config.log.level });
   const metrics = createMetrics();
-  const ledger = new Ledger(overrides.now ? { now: overrides.now } : {});
+  const { now = Date.now } = overrides;
+  const desk = new RolloutDesk({ config, metrics, log, now, client: () => runtime });
+  const { ledger, lifecycle } = desk;
   const runtime = createRuntime(config, overrides);
   const gate = new TurnGate(config.server.max_concurrent_turns);
   const state: GatewayState = { publicUrl: "", draining: false };
@@ -92,15 +106,23 @@ function compose(config: Config, overrides: GatewayOverrides) {
       sample: (request, sink) => runtime.sample(request, sink),
       observer: observeTurns({ ledger, metrics, log }),
       gate,
+      recent: new RecentTurns({
+        replay: config.retries.replay,
+        ttlMs: config.retries.replay_ttl_ms,
+        maxBytes: config.retries.replay_max_bytes,
+      }),
       limits: {
         maxBodyBytes: config.server.max_body_bytes,
         pingMs: config.timeouts.ping_ms,
         doneMarker: config.stream.done_marker,
+        joinGraceMs: config.retries.join_grace_ms,
+        maxKeptBytes: config.retries.replay ? config.retries.replay_max_bytes / 4 : 0,
       },
     },
     rollouts: rolloutRoutes({
       ledger,
-      lifecycle: new RolloutLifecycle({ client: runtime, ledger, metrics, log }),
+      lifecycle,
+      waitMs: config.delivery.wait_s * 1_000,
       jobArn,
       allowedJobs,
       asksForKey,
@@ -110,7 +132,7 @@ function compose(config: Config, overrides: GatewayOverrides) {
     onInternalError: (error) => log.error({ err: error }, "internal error"),
   });
   const opsApp = createOpsApp({ metrics, ready: () => readiness(state, overrides.credentials) });
-  return { app, opsApp, runtime, gate, log, state };
+  return { app, opsApp, runtime, gate, desk, log, state };
 }
 
 function createRuntime(config: Config, overrides: GatewayOverrides): JobRuntimeClient {
@@ -126,6 +148,14 @@ function createRuntime(config: Config, overrides: GatewayOverrides): JobRuntimeC
       noProxy: proxy.none_for,
     },
     credentials: overrides.credentials,
+    circuit: { failures: config.circuit.failures, openMs: config.circuit.open_ms },
+    retries: {
+      maxAttempts: config.retries.max_attempts,
+      baseDelayMs: config.retries.base_delay_ms,
+      maxDelayMs: config.retries.max_delay_ms,
+      budgetRatio: config.retries.budget_ratio,
+      ambiguous: config.retries.ambiguous,
+    },
     timeouts: {
       firstByteMs: timeouts.first_byte_ms,
       idleMs: timeouts.idle_ms,
@@ -154,6 +184,7 @@ interface RunningParts {
   readonly ops: Listener;
   readonly runtime: JobRuntimeClient;
   readonly gate: TurnGate;
+  readonly desk: RolloutDesk;
   readonly log: Logger;
   readonly state: GatewayState;
   readonly drainMs: number;
@@ -181,16 +212,24 @@ class RunningGateway implements Gateway {
   }
 
   async #drain(): Promise<void> {
-    const { gateway, ops, runtime, gate, log, state, drainMs } = this.#parts;
+    const { gateway, ops, runtime, gate, desk, log, state, drainMs } = this.#parts;
+    const startedAt = performance.now();
     state.draining = true;
     if (gate.inFlight > 0) {
       log.info({ turns_in_flight: gate.inFlight, drain_ms: drainMs }, "draining");
     }
     // Still listening: an agent whose last turn ends now has yet to complete its rollout.
     await gate.close(drainMs);
+    await desk.drain(timeLeft(drainMs, startedAt));
     await gateway.close();
     await runtime[Symbol.asyncDispose]();
+    desk.close();
     // Last, so that probes see "not ready" instead of a refused connection for as long as turns go on.
     await ops.close();
   }
+}
+
+/** What the last turns have left of the drain time for deliveries; a little in any case. */
+function timeLeft(drainMs: number, startedAt: number): number {
+  return Math.max(drainMs - (performance.now() - startedAt), Math.min(drainMs, 2_000));
 }

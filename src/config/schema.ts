@@ -4,6 +4,7 @@
  * `config.schema.json` are generated from it.
  */
 import { z } from "zod";
+import { delivery, rollouts } from "./delivery-schema.ts";
 import {
   count,
   endpointUrl,
@@ -15,6 +16,7 @@ import {
   port,
   secretKey,
 } from "./key.ts";
+import { circuit, retries } from "./retry-schema.ts";
 import { agent, auxiliary, ingress, sampling } from "./rollout-schema.ts";
 
 const server = z.strictObject({
@@ -173,7 +175,7 @@ const state = z.strictObject({
   dir: key(
     z.string().min(1).nullable().default(null),
     "TURNPIKE_STATE_DIR",
-    "Folder for what must survive a restart. None: everything is kept in memory.",
+    "Folder for what must survive a restart: completions and rewards under way, turn counts. One process each. None: everything is kept in memory.",
   ),
 });
 
@@ -181,7 +183,12 @@ const shutdown = z.strictObject({
   drain_ms: key(
     milliseconds.default(30_000),
     "TURNPIKE_SHUTDOWN_DRAIN_MS",
-    "How long turns in flight may go on after SIGTERM, in milliseconds.",
+    "How long turns in flight and deliveries may go on after SIGTERM, in milliseconds.",
+  ),
+  open_rollouts: key(
+    z.enum(["leave", "fail"]).default("leave"),
+    "TURNPIKE_SHUTDOWN_OPEN_ROLLOUTS",
+    "What becomes of rollouts that this process has seen and nobody has completed. `leave`: nothing, another process may go on with them. `fail`: they are completed as failed.",
   ),
 });
 
@@ -263,12 +270,16 @@ export const configSchema = z.strictObject({
   proxy: proxy.prefault({}),
   identity: identity.prefault({}),
   timeouts: timeouts.prefault({}),
+  retries: retries.prefault({}),
+  circuit: circuit.prefault({}),
   stream: stream.prefault({}),
   models,
   sampling: sampling.prefault({}),
   auxiliary,
   ingress: ingress.prefault({}),
   agent: agent.prefault({}),
+  rollouts: rollouts.prefault({}),
+  delivery: delivery.prefault({}),
   state: state.prefault({}),
   shutdown: shutdown.prefault({}),
   log: log.prefault({}),

@@ -1,23 +1,25 @@
 /**
  * The corridor: one chat completion becomes one turn.
- * admit → read → understand → (divert) → identify → shape → call → answer → observe
+ * admit → read → understand → (divert) → identify → (join) → shape → call → answer → observe
  * (design.md, "The corridor"; the guard stands before the route table, in app.ts).
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { HttpBindings } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import type { Handler } from "hono";
-import { GatewayError, toGatewayError } from "../errors.ts";
+import { type GatewayError, toGatewayError } from "../errors.ts";
 import type { Identify, TurnIdentity } from "../identity/identify.ts";
 import { rolloutPathSegment } from "../identity/path.ts";
 import type { AnswerSink, SampleCall, SampleRequest } from "../job-runtime/sample.ts";
+import { bodyHashOf } from "../job-runtime/sign.ts";
 import { type ChatRequest, readChatRequest } from "../openai/request.ts";
-import type { ShapedRequest } from "../openai/sampling.ts";
-import type { TurnEnd, TurnOutcome, TurnStart } from "../rollouts/turn.ts";
+import type { ShapeTurn } from "../openai/sampling-policy.ts";
+import type { TurnStart } from "../rollouts/turn.ts";
 import { writeError } from "./error-response.ts";
 import { readBody } from "./read-body.ts";
-import { type AnswerSummary, TurnAnswer } from "./turn-answer.ts";
-import type { RunningTurn, TurnGate } from "./turn-gate.ts";
+import { type RecentTurns, turnKey } from "./recent-turns.ts";
+import { type ObservedTurn, Turn } from "./turn.ts";
+import type { TurnGate } from "./turn-gate.ts";
 
 /** turnpike serves HTTP/1.1 only; the adapter's types allow for HTTP/2. */
 type Incoming = IncomingMessage;
@@ -25,13 +27,10 @@ type Outgoing = ServerResponse;
 
 /** Told of every turn; they look on and never hold one up. */
 export interface TurnObserver {
-  /** The turn's number within its trajectory, from 1. */
+  /** Throws GatewayError where the rollout takes no more turns. */
   begin(start: TurnStart): ObservedTurn;
-}
-
-export interface ObservedTurn {
-  readonly number: number;
-  end(end: TurnEnd): void;
+  /** A client's retry got the answer of a turn that was there already. */
+  joined(identity: TurnIdentity): void;
 }
 
 /** A chat completion that has been read and not yet been made a turn. */
@@ -49,16 +48,18 @@ export interface Corridor {
   readonly divert?: ((arrived: ArrivedRequest) => boolean) | undefined;
   readonly identify: Identify;
   /** The step "sampling": the body to send, the same one where nothing is enforced. */
-  readonly shape?:
-    | ((identity: TurnIdentity, request: ChatRequest, body: Buffer) => ShapedRequest)
-    | undefined;
+  readonly shape?: ShapeTurn | undefined;
   readonly sample: (request: SampleRequest, sink: AnswerSink) => SampleCall;
   readonly observer: TurnObserver;
   readonly gate: TurnGate;
+  readonly recent: RecentTurns;
   readonly limits: {
     readonly maxBodyBytes: number;
     readonly pingMs: number;
     readonly doneMarker: "required" | "optional";
+    readonly joinGraceMs: number;
+    /** Of one answer, for a client's retry. */
+    readonly maxKeptBytes: number;
   };
 }
 
@@ -76,28 +77,86 @@ async function runTurn(corridor: Corridor, incoming: Incoming, outgoing: Outgoin
     corridor.gate.check();
     const body = await readBody(incoming, corridor.limits.maxBodyBytes);
     const request = readChatRequest(body);
-    if (corridor.divert?.({ request, body, incoming, outgoing, arrivedAt })) return;
+    const arrived = { request, body, incoming, outgoing, arrivedAt };
+    if (corridor.divert?.(arrived)) return;
     const identity = corridor.identify({
       pathTrajectoryId: rolloutPathSegment(incoming.url ?? ""),
       headers: incoming.headers,
       rawHeaders: incoming.rawHeaders,
     });
-    const shaped = corridor.shape?.(identity, request, body);
+    const bodyHash = bodyHashOf(body);
+    const key = turnKey(identity, bodyHash);
+    const retryCount = retryCountOf(incoming);
+    if (retryCount > 0 && join(corridor, { identity, key, outgoing })) return;
     // Reading the body took time: other turns may have come in meanwhile.
     corridor.gate.check();
-    new Turn({
-      corridor,
-      identity,
-      body: shaped?.body ?? body,
-      stream: request.stream,
-      changes: shaped?.changes,
-      outgoing,
-      arrivedAt,
-      retryCount: retryCountOf(incoming),
-    }).start();
+    beginTurn(corridor, { ...arrived, identity, bodyHash, key, retryCount });
   } catch (error) {
     refuse(outgoing, toGatewayError(error));
   }
+}
+
+interface Retry {
+  readonly identity: TurnIdentity;
+  readonly key: string;
+  readonly outgoing: Outgoing;
+}
+
+/** A marked retry of a turn that is there gets that turn's answer: a second call would be a second turn. */
+function join(corridor: Corridor, { identity, key, outgoing }: Retry): boolean {
+  const turn = corridor.recent.find(key);
+  if (turn === undefined) return false;
+  corridor.observer.joined(identity);
+  turn.join(outgoing);
+  return true;
+}
+
+interface IdentifiedRequest extends ArrivedRequest {
+  readonly identity: TurnIdentity;
+  readonly bodyHash: string;
+  readonly key: string;
+  readonly retryCount: number;
+}
+
+function beginTurn(corridor: Corridor, arrived: IdentifiedRequest): void {
+  const { identity, request, body, bodyHash, key, retryCount, incoming } = arrived;
+  const { gate, recent, limits } = corridor;
+  const shaped = corridor.shape?.(identity, request, body);
+  const sent = shaped?.body ?? body;
+  const observed = corridor.observer.begin({
+    jobArn: identity.jobArn,
+    trajectoryId: identity.trajectoryId,
+    stream: request.stream,
+    retryCount,
+    bytesIn: body.length,
+    ...(shaped?.changes ? { changes: shaped.changes } : {}),
+    ...(retryCount > 0 ? { possibleDuplicate: recent.mayBeCaptured(key) } : {}),
+  });
+  const turn = new Turn({
+    identity,
+    request: {
+      jobArn: identity.jobArn,
+      trajectoryId: identity.trajectoryId,
+      body: sent,
+      bodyHash: sent === body ? bodyHash : bodyHashOf(sent),
+      stream: request.stream,
+      patienceMs: patienceOf(incoming),
+    },
+    sample: corridor.sample,
+    observed,
+    arrivedAt: arrived.arrivedAt,
+    pingMs: limits.pingMs,
+    doneMarker: limits.doneMarker,
+    joinGraceMs: limits.joinGraceMs,
+    maxKeptBytes: limits.maxKeptBytes,
+    onSettled: (settled) => {
+      gate.leave(settled);
+      recent.settled(key, settled);
+    },
+  });
+  gate.enter(turn);
+  recent.started(key, turn);
+  turn.start(arrived.outgoing);
 }
 
 /** Nothing of the turn has begun: it is no turn, only a request that was refused. */
@@ -109,114 +168,20 @@ function refuse(outgoing: Outgoing, error: GatewayError): void {
   writeError(outgoing, error);
 }
 
-interface TurnParts {
-  readonly corridor: Corridor;
-  readonly identity: TurnIdentity;
-  readonly body: Buffer;
-  readonly stream: boolean;
-  /** What the step "sampling" changed in the body. */
-  readonly changes: ShapedRequest["changes"] | undefined;
-  readonly outgoing: Outgoing;
-  /** `performance.now()` when the request's headers were read. */
-  readonly arrivedAt: number;
-  readonly retryCount: number;
-}
-
-/** One turn from the moment it is known good until the client's response is closed. */
-class Turn implements RunningTurn {
-  readonly #parts: TurnParts;
-  readonly #observed: ObservedTurn;
-  readonly #answer: TurnAnswer;
-  readonly #call: SampleCall;
-  #firstByteMs: number | undefined;
-
-  constructor(parts: TurnParts) {
-    const { corridor, identity, body, stream, outgoing, changes } = parts;
-    const { jobArn, trajectoryId } = identity;
-    this.#parts = parts;
-    this.#observed = corridor.observer.begin({
-      jobArn,
-      trajectoryId,
-      stream,
-      retryCount: parts.retryCount,
-      bytesIn: body.length,
-      ...(changes === undefined || changes.length === 0 ? {} : { changes }),
-    });
-    this.#answer = new TurnAnswer({
-      outgoing,
-      headers: () => this.#headers(),
-      pingMs: corridor.limits.pingMs,
-      doneMarker: corridor.limits.doneMarker,
-      onDrain: () => this.#call.resume(),
-      onFirstByte: () => {
-        this.#firstByteMs = performance.now() - parts.arrivedAt;
-      },
-    });
-    this.#call = corridor.sample({ jobArn, trajectoryId, body, stream }, this.#answer);
-  }
-
-  start(): void {
-    const { corridor, outgoing } = this.#parts;
-    corridor.gate.enter(this);
-    outgoing.once("close", () => this.#settle());
-    // The client may have left while its credentials or its body were waited for.
-    if (outgoing.destroyed) this.#settle();
-    else this.#call.start();
-  }
-
-  cutShort(): void {
-    this.#call.abort();
-    this.#answer.fail(
-      new GatewayError(
-        "shutting_down",
-        "turnpike was shut down before this turn had ended (shutdown.drain_ms). The turn may have been captured.",
-        { shouldRetry: false },
-      ),
-    );
-    // A client that does not read its answer must not keep the process.
-    setTimeout(() => this.#parts.outgoing.destroy(), 1_000).unref();
-  }
-
-  #headers(): Record<string, string> {
-    return {
-      "x-turnpike-trajectory-id": this.#parts.identity.trajectoryId,
-      "x-turnpike-turn": String(this.#observed.number),
-      "x-turnpike-attempts": String(this.#call.attempts),
-    };
-  }
-
-  /** The response is closed: written to its end, or the client is gone and the service is told so. */
-  #settle(): void {
-    const { corridor, outgoing, arrivedAt } = this.#parts;
-    this.#answer.stop();
-    if (!outgoing.writableFinished) this.#call.abort();
-    corridor.gate.leave(this);
-    const summary = this.#answer.summary();
-    const requestId = this.#call.requestId ?? summary.error?.requestId;
-    this.#observed.end({
-      outcome: outcomeOf(summary, outgoing.writableFinished),
-      status: summary.status,
-      ...(summary.error ? { code: summary.error.code } : {}),
-      ...(summary.error?.serviceType ? { serviceType: summary.error.serviceType } : {}),
-      ...(requestId === undefined ? {} : { requestId }),
-      bytesOut: summary.bytesOut,
-      ...(this.#firstByteMs === undefined ? {} : { firstByteMs: this.#firstByteMs }),
-      durationMs: performance.now() - arrivedAt,
-      attempts: this.#call.attempts,
-      ...(summary.usage ? { usage: summary.usage } : {}),
-    });
-  }
-}
-
-function outcomeOf(summary: AnswerSummary, written: boolean): TurnOutcome {
-  if (!written) return "client_left";
-  if (!summary.error) return "finished";
-  return summary.truncated ? "truncated" : "failed";
-}
-
 /** `X-Stainless-Retry-Count`, which the official SDKs send (clients.md, "How they retry"). */
 function retryCountOf(incoming: Incoming): number {
-  const header = incoming.headers["x-stainless-retry-count"];
-  const count = typeof header === "string" ? Number.parseInt(header, 10) : 0;
-  return Number.isInteger(count) && count > 0 ? count : 0;
+  const count = numberOf(incoming.headers["x-stainless-retry-count"]);
+  return count !== undefined && Number.isInteger(count) ? count : 0;
+}
+
+/** The client's own timeout, which Node's SDK and Python's name differently, in seconds both. */
+function patienceOf({ headers }: Incoming): number | undefined {
+  const seconds =
+    numberOf(headers["x-stainless-timeout"]) ?? numberOf(headers["x-stainless-read-timeout"]);
+  return seconds === undefined ? undefined : seconds * 1000;
+}
+
+function numberOf(header: string | string[] | undefined): number | undefined {
+  const value = typeof header === "string" ? Number(header) : Number.NaN;
+  return Number.isFinite(value) && value > 0 ? value : undefined;
 }

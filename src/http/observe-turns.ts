@@ -4,7 +4,8 @@ import type { Ledger } from "../rollouts/ledger.ts";
 import type { TurnEnd, TurnStart } from "../rollouts/turn.ts";
 import { logTurn } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
-import type { ObservedTurn, TurnObserver } from "./chat-completions.ts";
+import type { TurnObserver } from "./chat-completions.ts";
+import type { ObservedTurn } from "./turn.ts";
 
 export interface Observers {
   readonly ledger: Ledger;
@@ -25,6 +26,13 @@ export function observeTurns({ ledger, metrics, log }: Observers): TurnObserver 
           logTurn(log, turn, end);
         },
       };
+    },
+    joined({ jobArn, trajectoryId }) {
+      metrics.retryJoined();
+      log.info(
+        { event: "retry-joined", job_arn: jobArn, trajectory_id: trajectoryId },
+        "a client's retry got the answer of its first call",
+      );
     },
   };
 }

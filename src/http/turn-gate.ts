@@ -51,7 +51,7 @@ export class TurnGate {
       this.#onEmpty = resolve;
     });
     const timer = setTimeout(() => {
-      for (const turn of [...this.#turns]) turn.cutShort();
+      for (const turn of [...this.#turns]) turn.cutShort(cutShortError());
     }, drainMs);
     await emptied;
     clearTimeout(timer);
@@ -60,5 +60,13 @@ export class TurnGate {
 
 export interface RunningTurn {
   /** Ends the turn now, with an error the client can see. */
-  cutShort(): void;
+  cutShort(error: GatewayError): void;
+}
+
+function cutShortError(): GatewayError {
+  return new GatewayError(
+    "shutting_down",
+    "turnpike was shut down before this turn had ended (shutdown.drain_ms). The turn may have been captured.",
+    { shouldRetry: false },
+  );
 }

@@ -28,6 +28,7 @@ export class CallDeadline {
   readonly #options: CallDeadlineOptions;
   #timer: NodeJS.Timeout | undefined;
   #startedAt = 0;
+  #attemptAt = 0;
   #lastByteAt = 0;
 
   constructor(options: CallDeadlineOptions) {
@@ -36,6 +37,7 @@ export class CallDeadline {
 
   start(): void {
     this.#startedAt = performance.now();
+    this.#attemptAt = this.#startedAt;
     const { firstByteMs, idleMs, totalMs } = this.#options.timeouts;
     // The shortest of them: waking up early once is cheaper than a second timer per turn.
     this.#arm(Math.min(firstByteMs, idleMs, totalMs));
@@ -44,6 +46,18 @@ export class CallDeadline {
   /** To be told of every byte, and of the end of every pause. */
   noteByte(): void {
     this.#lastByteAt = performance.now();
+  }
+
+  /** The call is made again: the time to the first byte counts anew, the whole goes on. */
+  nextAttempt(): void {
+    this.#attemptAt = performance.now();
+    const { firstByteMs, totalMs } = this.#options.timeouts;
+    clearTimeout(this.#timer);
+    this.#arm(Math.min(firstByteMs, Math.max(1, this.#startedAt + totalMs - this.#attemptAt)));
+  }
+
+  isTotalOver(): boolean {
+    return performance.now() >= this.#startedAt + this.#options.timeouts.totalMs - toleranceMs;
   }
 
   stop(): void {
@@ -79,7 +93,7 @@ export class CallDeadline {
 
   #phaseLeft(now: number): number {
     const { firstByteMs, idleMs } = this.#options.timeouts;
-    if (this.#lastByteAt === 0) return this.#startedAt + firstByteMs - now;
+    if (this.#lastByteAt === 0) return this.#attemptAt + firstByteMs - now;
     return (this.#options.isPaused() ? now : this.#lastByteAt) + idleMs - now;
   }
 }

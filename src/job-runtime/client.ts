@@ -13,6 +13,7 @@ import type {
   LifecycleResult,
   UpdateRewardInput,
 } from "./lifecycle.ts";
+import { RetryPolicy, type RetrySettings } from "./retry-policy.ts";
 import { type AnswerSink, SampleCall, type SampleRequest } from "./sample.ts";
 import { Sha256 } from "./sha256.ts";
 import { signingName } from "./sign.ts";
@@ -22,6 +23,7 @@ import { userAgent } from "./user-agent.ts";
 export interface JobRuntimeOptions extends UpstreamSettings {
   readonly credentials: CredentialSource;
   readonly timeouts: SampleTimeouts;
+  readonly retries: RetrySettings;
   /** Epoch milliseconds; default the machine's clock. */
   readonly now?: () => number;
 }
@@ -39,18 +41,27 @@ export class JobRuntimeClient implements LifecycleClient, AsyncDisposable {
   readonly #options: JobRuntimeOptions;
   readonly #upstreams: Upstreams;
   readonly #clock: ServiceClock;
+  readonly #retries: RetryPolicy;
 
   constructor(options: JobRuntimeOptions) {
     this.#options = options;
     this.#upstreams = new Upstreams(options);
     this.#clock = new ServiceClock(options.now);
+    this.#retries = new RetryPolicy(options.retries);
   }
 
   /** A call that has not started: the caller starts it once its sink is ready. */
   sample(request: SampleRequest, sink: AnswerSink): SampleCall {
     const { credentials, timeouts } = this.#options;
     const upstream = this.#upstreams.for(request.jobArn);
-    return new SampleCall(request, { upstream, credentials, clock: this.#clock, timeouts }, sink);
+    const dependencies = {
+      upstream,
+      credentials,
+      timeouts,
+      clock: this.#clock,
+      retries: this.#retries,
+    };
+    return new SampleCall(request, dependencies, sink);
   }
 
   completeRollout(input: CompleteRolloutInput): Promise<LifecycleResult> {
@@ -100,11 +111,14 @@ export class JobRuntimeClient implements LifecycleClient, AsyncDisposable {
       });
       const bytes = Buffer.from(await body.arrayBuffer());
       const requestId = text(headers["x-amzn-requestid"]);
-      if (statusCode >= 200 && statusCode < 300) return { requestId };
-      return {
-        error: readServiceError({ status: statusCode, headers, body: bytes }),
-        date: text(headers["date"]),
-      };
+      if (statusCode >= 200 && statusCode < 300) {
+        upstream.circuit.succeeded();
+        return { requestId };
+      }
+      const error = readServiceError({ status: statusCode, headers, body: bytes });
+      // Lifecycle calls pass an open circuit: there are few, they are retried patiently, and each is a probe.
+      upstream.circuit.failed(error);
+      return { error, date: text(headers["date"]) };
     } catch (cause) {
       if (cause instanceof Error && cause.name === "TimeoutError") {
         throw new GatewayError(
@@ -115,7 +129,9 @@ export class JobRuntimeClient implements LifecycleClient, AsyncDisposable {
       }
       if (!(cause instanceof Error)) throw toGatewayError(cause);
       // The operations are idempotent by ClientToken, so "was it sent" does not matter to the caller.
-      throw connectionError(cause, { sent: isAfterConnect(cause), answered: false });
+      const error = connectionError(cause, { sent: isAfterConnect(cause), answered: false });
+      upstream.circuit.failed(error);
+      throw error;
     }
   }
 

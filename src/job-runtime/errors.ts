@@ -54,6 +54,8 @@ export function serviceError(answer: ServiceErrorAnswer): GatewayError {
     ...(requestId === undefined ? {} : { requestId }),
     ...(answer.retryAfterMs === undefined ? {} : { retryAfterMs: answer.retryAfterMs }),
     ...(code === "upstream_stream_error" && status !== undefined ? { status } : {}),
+    // An exception inside a stream: the turn had begun, so it may have been captured.
+    ...(status === undefined ? { shouldRetry: false } : {}),
   };
   return new GatewayError(code, describe(code, answer), options);
 }

@@ -1,34 +1,27 @@
 /**
- * One Sample or SampleWithResponseStream: credentials → sign → call → decode → the sink.
- * design.md, "The corridor", steps 4 to 6. Callbacks instead of web streams: measured.md says what those cost.
+ * One turn's way to the service: credentials → attempt → (again, where that cannot make a second turn) →
+ * the sink. design.md, "The corridor", steps 4 to 6, and "One logical turn, one captured turn".
  */
-import type { IncomingHttpHeaders } from "node:http";
-import type { Dispatcher } from "undici";
-import { GatewayError, toGatewayError } from "../errors.ts";
-import { type AnswerForm, answerForm, isModelsOwnError } from "./answer-form.ts";
+import { type GatewayError, toGatewayError } from "../errors.ts";
+import { type AnswerHead, Attempt, type AttemptListener } from "./attempt.ts";
 import { CallDeadline, type SampleTimeouts } from "./call-deadline.ts";
 import type { ServiceClock } from "./clock.ts";
-import { connectionError } from "./connection-error.ts";
 import type { AwsCredentials, CredentialSource } from "./credentials.ts";
-import { isExpiredToken, isSkewSuspect, readServiceError } from "./errors.ts";
-import { PayloadDecoder } from "./payloads.ts";
+import { isExpiredToken, isSkewSuspect } from "./errors.ts";
+import { isAmbiguous, type RetryPolicy } from "./retry-policy.ts";
 import type { Upstream } from "./upstreams.ts";
-import { userAgent } from "./user-agent.ts";
 
 export interface SampleRequest {
   readonly jobArn: string;
   readonly trajectoryId: string;
   /** The OpenAI-format JSON; goes out byte for byte. */
   readonly body: Buffer;
+  /** SHA-256 of the body, in hex. */
+  readonly bodyHash: string;
   /** SampleWithResponseStream instead of Sample. */
   readonly stream: boolean;
-}
-
-export interface AnswerHead {
-  readonly status: number;
-  /** The model's content type; `text/event-stream` where the service framed the stream. */
-  readonly contentType: string;
-  readonly requestId: string | undefined;
+  /** How long the client waits for its answer, in milliseconds; default the total timeout. */
+  readonly patienceMs?: number | undefined;
 }
 
 /**
@@ -50,35 +43,26 @@ export interface SampleDependencies {
   readonly credentials: CredentialSource;
   readonly clock: ServiceClock;
   readonly timeouts: SampleTimeouts;
+  readonly retries: RetryPolicy;
 }
 
-/** Answers that are not streams are kept until they are whole: a broken one can then be a real error status. */
-const maxWholeAnswerBytes = 64 * 1024 * 1024;
-/** An error answer's body is read up to here. */
-const maxErrorBytes = 64 * 1024;
-
-/** One call. Make it, `start` it, `abort` it when the client leaves. */
-export class SampleCall implements Dispatcher.DispatchHandler {
+/** Make it, `start` it, `abort` it when the client leaves. */
+export class SampleCall implements AttemptListener {
   readonly #request: SampleRequest;
   readonly #dependencies: SampleDependencies;
   readonly #sink: AnswerSink;
+  readonly #deadline: CallDeadline;
+  readonly #startedAt = performance.now();
 
-  #controller: Dispatcher.DispatchController | undefined;
+  #attempt: Attempt | undefined;
   #credentials: AwsCredentials | undefined;
   #attempts = 0;
   #refreshed = false;
   #resigned = false;
-
+  #possibleDuplicate = false;
+  #resendTimer: NodeJS.Timeout | undefined;
   #closed = false;
   #begun = false;
-  #form: AnswerForm = "none";
-  #head: AnswerHead = { status: 0, contentType: "", requestId: undefined };
-  #headers: IncomingHttpHeaders = {};
-  #chunks: Buffer[] = [];
-  #chunkBytes = 0;
-  #payloads: PayloadDecoder | undefined;
-
-  readonly #deadline: CallDeadline;
 
   constructor(request: SampleRequest, dependencies: SampleDependencies, sink: AnswerSink) {
     this.#request = request;
@@ -86,8 +70,8 @@ export class SampleCall implements Dispatcher.DispatchHandler {
     this.#sink = sink;
     this.#deadline = new CallDeadline({
       timeouts: dependencies.timeouts,
-      isPaused: () => this.#controller?.paused === true,
-      onOver: (error) => this.#fail(error),
+      isPaused: () => this.#attempt?.paused === true,
+      onOver: (error) => this.#timedOut(error),
     });
   }
 
@@ -98,11 +82,17 @@ export class SampleCall implements Dispatcher.DispatchHandler {
 
   /** The service's request id, once it has answered. */
   get requestId(): string | undefined {
-    return this.#head.requestId;
+    return this.#attempt?.requestId;
+  }
+
+  /** It was sent again although an earlier attempt may have been captured (`retries.ambiguous: resend`). */
+  get possibleDuplicate(): boolean {
+    return this.#possibleDuplicate;
   }
 
   start(): void {
     this.#deadline.start();
+    this.#dependencies.retries.firstCall();
     const credentials = this.#dependencies.credentials.current();
     if (credentials) this.#send(credentials);
     else this.#sendWith(this.#dependencies.credentials.get());
@@ -111,17 +101,19 @@ export class SampleCall implements Dispatcher.DispatchHandler {
   /** The client is gone: ends the call at once, without a word to the sink. */
   abort(): void {
     if (this.#closed) return;
+    if (this.#attempts > 0) this.#dependencies.upstream.circuit.abandoned();
     this.#close();
-    this.#controller?.abort(new Error("the client went away"));
+    this.#attempt?.abort("the client went away");
   }
 
+  /** The sink takes bytes again. */
   resume(): void {
     if (this.#closed) return;
     this.#deadline.noteByte();
-    this.#controller?.resume();
+    this.#attempt?.resume();
   }
 
-  // sign and call
+  // one attempt
 
   #sendWith(credentials: Promise<AwsCredentials>): void {
     credentials.then(
@@ -133,49 +125,72 @@ export class SampleCall implements Dispatcher.DispatchHandler {
   #send(credentials: AwsCredentials): void {
     if (this.#closed) return;
     const { upstream, clock } = this.#dependencies;
-    const { jobArn, trajectoryId, body, stream } = this.#request;
-    const path = `${upstream.basePath}${stream ? "/sample-with-response-stream" : "/sample"}`;
-    const amzDate = clock.amzDate();
-    const signed: [string, string][] = [
-      ["content-type", "application/json"],
-      ["host", upstream.host],
-      ["x-amz-date", amzDate],
-    ];
-    if (credentials.sessionToken) {
-      signed.push(["x-amz-security-token", credentials.sessionToken]);
+    const refusal = upstream.circuit.admit();
+    if (refusal) {
+      this.#fail(refusal);
+      return;
     }
-    signed.push(
-      ["x-amzn-sagemaker-job-arn", jobArn],
-      ["x-amzn-sagemaker-trajectory-id", trajectoryId],
-    );
-    const authorization = upstream.signer.authorization(
-      { path, headers: signed, body },
-      credentials,
-      amzDate,
-    );
-    const headers: string[] = ["authorization", authorization];
-    for (const [name, value] of signed) headers.push(name, value);
-    // Compressed bytes would have to be unpacked before they could be passed on as the model gave them.
-    headers.push("accept-encoding", "identity", "user-agent", userAgent);
+    const { jobArn, trajectoryId, body, bodyHash, stream } = this.#request;
     this.#credentials = credentials;
-    this.#controller = undefined;
     this.#attempts += 1;
-    this.#form = "none";
-    upstream.dispatcher.dispatch(
-      { origin: upstream.origin, path, method: "POST", headers, body },
-      this,
-    );
+    this.#attempt = new Attempt(this);
+    this.#attempt.send({
+      upstream,
+      operationPath: stream ? "/sample-with-response-stream" : "/sample",
+      jobArn,
+      trajectoryId,
+      body,
+      bodyHash,
+      credentials,
+      amzDate: clock.amzDate(),
+    });
   }
 
-  /** True when the refusal was worth one more call, which is then under way. */
-  #resend(error: GatewayError): boolean {
+  // AttemptListener
+
+  whole(head: AnswerHead, body: Buffer): void {
+    this.#dependencies.upstream.circuit.succeeded();
+    this.#close();
+    this.#sink.whole(head, body);
+  }
+
+  bytes(head: AnswerHead, bytes: Buffer): boolean {
+    this.#deadline.noteByte();
+    if (!this.#begun) {
+      this.#begun = true;
+      this.#dependencies.upstream.circuit.succeeded();
+      this.#sink.begin(head);
+    }
+    return this.#sink.write(bytes);
+  }
+
+  ended(): void {
+    this.#close();
+    this.#sink.end();
+  }
+
+  failed(error: GatewayError, attempt: Attempt): void {
+    if (this.#closed) return;
+    // Once bytes have gone to the client there is only one way on: to say that it broke.
+    if (this.#begun) {
+      this.#fail(error);
+      return;
+    }
+    this.#dependencies.upstream.circuit.failed(error);
+    if (!this.#mended(error, attempt)) this.#resendOrFail(error);
+  }
+
+  // again
+
+  /** True when the refusal was about the signature and a better one is on its way. */
+  #mended(error: GatewayError, attempt: Attempt): boolean {
+    const { credentials, clock } = this.#dependencies;
     if (isExpiredToken(error) && !this.#refreshed && this.#credentials) {
       this.#refreshed = true;
-      this.#sendWith(this.#dependencies.credentials.forceRefresh(this.#credentials));
+      this.#sendWith(credentials.forceRefresh(this.#credentials));
       return true;
     }
-    const date = this.#headers["date"];
-    if (isSkewSuspect(error) && !this.#resigned && this.#dependencies.clock.correct(date)) {
+    if (isSkewSuspect(error) && !this.#resigned && clock.correct(attempt.date)) {
       this.#resigned = true;
       if (this.#credentials) this.#send(this.#credentials);
       return true;
@@ -183,145 +198,35 @@ export class SampleCall implements Dispatcher.DispatchHandler {
     return false;
   }
 
-  // undici's handler
-
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller;
-    // The client may have left while the connection was being made.
-    if (this.#closed) controller.abort(new Error("the client went away"));
-  }
-
-  onResponseStart(
-    _controller: Dispatcher.DispatchController,
-    status: number,
-    headers: IncomingHttpHeaders,
-  ): void {
-    if (this.#closed || status < 200) return;
-    const contentType = headers["content-type"] ?? "";
-    const requestId = headers["x-amzn-requestid"];
-    this.#headers = headers;
-    this.#head = {
-      status,
-      contentType,
-      requestId: typeof requestId === "string" ? requestId : undefined,
-    };
-    this.#chunks = [];
-    this.#chunkBytes = 0;
-    this.#form = answerForm(status, contentType);
-    if (this.#form !== "frames") return;
-    this.#head = { ...this.#head, contentType: "text/event-stream; charset=utf-8" };
-    this.#payloads = new PayloadDecoder();
-  }
-
-  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.#closed) return;
-    this.#deadline.noteByte();
-    switch (this.#form) {
-      case "frames":
-        this.#decode(chunk);
-        break;
-      case "bytes":
-        this.#pass(chunk);
-        break;
-      case "whole":
-      case "error":
-        this.#collect(chunk);
-        break;
-      case "none":
-        break;
-    }
-  }
-
-  onResponseEnd(): void {
-    if (this.#closed) return;
-    switch (this.#form) {
-      case "whole":
-        this.#close();
-        this.#sink.whole(this.#head, joined(this.#chunks, this.#chunkBytes));
-        break;
-      case "error":
-        this.#refused();
-        break;
-      default:
-        this.#endOfStream();
-    }
-  }
-
-  onResponseError(_controller: Dispatcher.DispatchController, cause: Error): void {
-    if (this.#closed) return;
-    this.#fail(
-      connectionError(cause, {
-        sent: this.#controller !== undefined,
-        answered: this.#form !== "none",
-      }),
-    );
-  }
-
-  // decode
-
-  #decode(chunk: Buffer): void {
-    const decoded = this.#payloads?.decode(chunk);
-    if (decoded === undefined) return;
-    if (decoded.payload.length > 0) this.#pass(decoded.payload);
-    if (decoded.failure !== undefined) this.#fail(toGatewayError(decoded.failure));
-  }
-
-  #pass(bytes: Buffer): void {
-    try {
-      if (!this.#begun) {
-        this.#begun = true;
-        this.#sink.begin(this.#head);
-      }
-      if (!this.#sink.write(bytes)) this.#controller?.pause();
-    } catch (error) {
-      // A sink that cannot go on says why; undici must not take it for the service's failure.
-      this.#fail(toGatewayError(error));
-    }
-  }
-
-  #collect(chunk: Buffer): void {
-    this.#chunkBytes += chunk.length;
-    if (this.#form === "error") {
-      if (this.#chunkBytes <= maxErrorBytes) this.#chunks.push(chunk);
+  #resendOrFail(error: GatewayError): void {
+    const { retries, timeouts } = this.#dependencies;
+    const delayMs = retries.delayBeforeResend({
+      error,
+      attempts: this.#attempts,
+      elapsedMs: performance.now() - this.#startedAt,
+      patienceMs: Math.min(timeouts.totalMs, this.#request.patienceMs ?? timeouts.totalMs),
+    });
+    if (delayMs === undefined) {
+      this.#fail(error);
       return;
     }
-    this.#chunks.push(chunk);
-    if (this.#chunkBytes > maxWholeAnswerBytes) {
-      this.#fail(
-        new GatewayError(
-          "upstream_protocol",
-          `The service's answer is larger than ${maxWholeAnswerBytes} bytes; turnpike does not keep one that long. Ask for a stream.`,
-        ),
-      );
-    }
+    if (isAmbiguous(error)) this.#possibleDuplicate = true;
+    this.#resendTimer = setTimeout(() => {
+      this.#deadline.nextAttempt();
+      const credentials = this.#dependencies.credentials.current();
+      if (credentials) this.#send(credentials);
+      else this.#sendWith(this.#dependencies.credentials.get());
+    }, delayMs);
   }
 
-  #refused(): void {
-    const body = joined(this.#chunks);
-    if (isModelsOwnError(this.#headers, body)) {
-      this.#close();
-      this.#sink.whole(this.#head, body);
-      return;
+  #timedOut(error: GatewayError): void {
+    if (this.#closed) return;
+    this.#attempt?.abort(error.message);
+    if (this.#begun || this.#deadline.isTotalOver()) this.#fail(error);
+    else {
+      this.#dependencies.upstream.circuit.abandoned();
+      this.#resendOrFail(error);
     }
-    const error = readServiceError({ status: this.#head.status, headers: this.#headers, body });
-    if (!this.#resend(error)) this.#fail(error);
-  }
-
-  #endOfStream(): void {
-    const incomplete = this.#payloads?.pendingBytes ?? 0;
-    if (incomplete > 0 || !this.#begun) {
-      this.#fail(
-        new GatewayError(
-          "stream_truncated",
-          incomplete > 0
-            ? "The service's event stream ended inside a frame. The turn may have been captured; it was not sent again."
-            : "The service's stream ended before its first event. The turn may have been captured; it was not sent again.",
-        ),
-      );
-      return;
-    }
-    this.#close();
-    this.#sink.end();
   }
 
   // ends
@@ -329,18 +234,13 @@ export class SampleCall implements Dispatcher.DispatchHandler {
   #fail(error: GatewayError): void {
     if (this.#closed) return;
     this.#close();
-    this.#controller?.abort(error);
+    this.#attempt?.abort(error.message);
     this.#sink.fail(error);
   }
 
   #close(): void {
     this.#closed = true;
     this.#deadline.stop();
+    clearTimeout(this.#resendTimer);
   }
-}
-
-function joined(chunks: readonly Buffer[], bytes?: number): Buffer {
-  const [first] = chunks;
-  if (first === undefined) return Buffer.alloc(0);
-  return chunks.length === 1 ? first : Buffer.concat(chunks, bytes);
 }

@@ -18,7 +18,8 @@ export interface SignableRequest {
   readonly path: string;
   /** Lower-case names in ascending order; `host` and `x-amz-date` among them. Values trimmed. */
   readonly headers: readonly (readonly [name: string, value: string])[];
-  readonly body: Uint8Array;
+  /** SHA-256 of the body, in hex. */
+  readonly bodyHash: string;
   readonly method?: string;
 }
 
@@ -49,7 +50,7 @@ export class RequestSigner {
       canonicalHeaders += `${name}:${collapseSpaces(value)}\n`;
       signedHeaders += signedHeaders === "" ? name : `;${name}`;
     }
-    const canonicalRequest = `${request.method ?? "POST"}\n${request.path}\n\n${canonicalHeaders}\n${signedHeaders}\n${hash("sha256", request.body)}`;
+    const canonicalRequest = `${request.method ?? "POST"}\n${request.path}\n\n${canonicalHeaders}\n${signedHeaders}\n${request.bodyHash}`;
     const day = amzDate.slice(0, 8);
     const scope = `${day}/${this.#region}/${this.#service}/aws4_request`;
     const stringToSign = `AWS4-HMAC-SHA256\n${amzDate}\n${scope}\n${hash("sha256", canonicalRequest)}`;
@@ -70,6 +71,11 @@ export class RequestSigner {
     this.#keyDay = day;
     return this.#key;
   }
+}
+
+/** What a signature needs of a body; also names the body where retries are told from new turns. */
+export function bodyHashOf(body: Uint8Array): string {
+  return hash("sha256", body);
 }
 
 /** SigV4's canonical header value: runs of white space become one space. */

@@ -1,6 +1,7 @@
 /** Where a job's calls go: one endpoint, signer and connection pool per region, made at first use. */
 import type { Dispatcher } from "undici";
 import { jobArnRegion } from "../job-arn.ts";
+import { Circuit, type CircuitSettings } from "./circuit.ts";
 import { createDispatcher, type ProxySettings } from "./dispatcher.ts";
 import { resolveEndpoint } from "./endpoint.ts";
 import { RequestSigner } from "./sign.ts";
@@ -13,6 +14,7 @@ export interface UpstreamSettings {
   readonly fips: boolean;
   readonly connectTimeoutMs: number;
   readonly proxy?: ProxySettings;
+  readonly circuit: CircuitSettings;
 }
 
 export interface Upstream {
@@ -24,6 +26,7 @@ export interface Upstream {
   readonly basePath: string;
   readonly signer: RequestSigner;
   readonly dispatcher: Dispatcher;
+  readonly circuit: Circuit;
 }
 
 /** Settings come from start-up configuration only; of a request, just its ARN's region counts. */
@@ -61,6 +64,7 @@ export class Upstreams implements AsyncDisposable {
         connectTimeoutMs,
         ...(proxy ? { proxy } : {}),
       }),
+      circuit: new Circuit(this.#settings.circuit),
     };
     this.#byRegion.set(region, upstream);
     return upstream;

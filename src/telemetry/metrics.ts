@@ -1,20 +1,23 @@
 /** What /metrics says. Labels come from closed sets: never a trajectory, never an ARN, never a caller's text. */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
-import type { GatewayErrorCode } from "../errors.ts";
+import { ambiguousCodes, type GatewayErrorCode } from "../errors.ts";
 import type { TokenUsage, TurnEnd, TurnOutcome, TurnStart } from "../rollouts/turn.ts";
 import { version } from "../version.ts";
 import { BoundHistogram, type HistogramSeries } from "./histogram.ts";
+import { type RolloutMetrics, rolloutMetrics } from "./rollout-metrics.ts";
 
 export type LifecycleOperation = "complete_rollout" | "update_reward";
 /** `already_done`: the service had moved on before. */
 export type LifecycleOutcome = "delivered" | "already_done" | "failed";
 
-export interface Metrics {
+export interface Metrics extends RolloutMetrics {
   readonly contentType: string;
   /** The exposition text. */
   text(): Promise<string>;
   turnStarted(start: TurnStart): void;
   turnEnded(start: TurnStart, end: TurnEnd): void;
+  /** A client's retry that did not become a turn. */
+  retryJoined(): void;
   lifecycleCalled(operation: LifecycleOperation, outcome: LifecycleOutcome): void;
 }
 
@@ -70,6 +73,7 @@ export function createMetrics({ processMetrics = true }: MetricsOptions = {}): M
     contentType: registry.contentType,
     text: () => registry.metrics(),
     ...observeTurn,
+    ...rolloutMetrics(registry),
     lifecycleCalled: observeLifecycle,
   };
 }
@@ -85,7 +89,9 @@ function buildInfo(registry: Registry): void {
     .set(1);
 }
 
-function turnMetrics(registry: Registry): Pick<Metrics, "turnStarted" | "turnEnded"> {
+function turnMetrics(
+  registry: Registry,
+): Pick<Metrics, "turnStarted" | "turnEnded" | "retryJoined"> {
   const duration = turnHistogram(registry, {
     name: "turnpike_turn_duration_seconds",
     help: "From a turn's arrival to its end, in seconds.",
@@ -103,8 +109,13 @@ function turnMetrics(registry: Registry): Pick<Metrics, "turnStarted" | "turnEnd
     name: "turnpike_client_retries_total",
     help: "Turns the client marked as a retry (X-Stainless-Retry-Count above 0).",
   });
+  const joined = counter(registry, {
+    name: "turnpike_client_retries_joined_total",
+    help: "Retries that got the answer of their first call instead of becoming a turn.",
+  });
   const observeEnd = endCounters(registry);
   return {
+    retryJoined: () => joined.inc(),
     turnStarted(start) {
       inFlight.inc();
       if (start.retryCount > 0) retries.inc();
@@ -147,7 +158,17 @@ function endCounters(registry: Registry): (end: TurnEnd) => void {
   });
   const errors = upstreamErrors(registry);
   const countTokens = tokenCounter(registry);
-  return ({ outcome, usage, serviceType, code }) => {
+  const resends = counter(registry, {
+    name: "turnpike_resends_total",
+    help: "Calls to the service beyond the first of their turn.",
+  });
+  const ambiguous = counter(registry, {
+    name: "turnpike_ambiguous_turns_total",
+    help: "Turns that failed or were sent again although the service may have captured them.",
+  });
+  return ({ outcome, usage, serviceType, code, attempts, possibleDuplicate }) => {
+    if (attempts > 1) resends.inc(attempts - 1);
+    if (possibleDuplicate || (code !== undefined && ambiguousCodes.has(code))) ambiguous.inc();
     if (outcome === "client_left") disconnects.inc();
     else if (outcome === "truncated") truncated.inc();
     if (outcome !== "finished") errors(serviceType, code);

@@ -6,7 +6,7 @@ import { toGatewayError } from "../../errors.ts";
 import { findCredentials } from "../../job-runtime/credential-chain.ts";
 import type { AwsCredentials } from "../../job-runtime/credentials.ts";
 import { isServiceHost } from "../../job-runtime/endpoint.ts";
-import { RequestSigner } from "../../job-runtime/sign.ts";
+import { bodyHashOf, RequestSigner } from "../../job-runtime/sign.ts";
 import { ask, networkTrouble } from "./exchange.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
 
@@ -93,7 +93,7 @@ function callerIdentity(
     ...(token === undefined ? [] : [["x-amz-security-token", token] as [string, string]]),
   ];
   const authorization = new RequestSigner({ region, service: "sts" }).authorization(
-    { path: url.pathname, headers, body: Buffer.from(body) },
+    { path: url.pathname, headers, bodyHash: bodyHashOf(Buffer.from(body)) },
     credentials,
     amzDate,
   );
