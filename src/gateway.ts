@@ -1,5 +1,7 @@
 /** The composition root: configuration → a gateway that listens. Everything with a life of its own is made here. */
 import type { Logger } from "pino";
+import type { AuxiliaryCalls } from "./auxiliary/auxiliary-calls.ts";
+import { createAuxiliary } from "./auxiliary/create-auxiliary.ts";
 import type { Config } from "./config/schema.ts";
 import { createApp } from "./http/app.ts";
 import { createGuard } from "./http/guard.ts";
@@ -13,6 +15,7 @@ import { TurnGate } from "./http/turn-gate.ts";
 import { createIdentify } from "./identity/identify.ts";
 import { JobRuntimeClient } from "./job-runtime/client.ts";
 import type { CredentialSource } from "./job-runtime/credentials.ts";
+import { createSamplingPolicy } from "./openai/sampling-policy.ts";
 import { RolloutDesk } from "./rollouts/rollout-desk.ts";
 import { createLogger } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
@@ -27,6 +30,8 @@ export interface GatewayOverrides {
   readonly fallbackTrajectoryId?: string;
   /** `dev`: the job of requests that name none. */
   readonly fallbackJobArn?: string;
+  /** The keys of `auxiliary`: variable name → key (config/auxiliary-keys.ts). */
+  readonly auxiliaryKeys?: ReadonlyMap<string, string>;
   readonly log?: Logger;
   /** Epoch milliseconds. */
   readonly now?: () => number;
@@ -93,16 +98,21 @@ function compose(config: Config, overrides: GatewayOverrides) {
   const jobArn = config.identity.job_arn ?? overrides.fallbackJobArn ?? null;
   const { allowed_jobs: allowedJobs } = config.identity;
   const asksForKey = config.server.api_keys.length > 0;
+  const identify = createIdentify({
+    jobArn,
+    trajectoryId: config.identity.trajectory_id,
+    allowedJobs,
+    madeTrajectoryId: overrides.fallbackTrajectoryId ?? null,
+    bearerIsKey: asksForKey,
+    registeredJobArn: (trajectoryId) => ledger.registeredJobArn(trajectoryId),
+  });
+  const keys = overrides.auxiliaryKeys ?? new Map<string, string>();
+  const auxiliary = createAuxiliary(config, { keys, identify, ledger, metrics, log });
   const app = createApp({
     corridor: {
-      identify: createIdentify({
-        jobArn,
-        trajectoryId: config.identity.trajectory_id,
-        allowedJobs,
-        madeTrajectoryId: overrides.fallbackTrajectoryId ?? null,
-        bearerIsKey: asksForKey,
-        registeredJobArn: (trajectoryId) => ledger.registeredJobArn(trajectoryId),
-      }),
+      divert: auxiliary?.divert,
+      identify,
+      shape: createSamplingPolicy(config.sampling, (id) => ledger.samplingOf(id)),
       sample: (request, sink) => runtime.sample(request, sink),
       observer: observeTurns({ ledger, metrics, log }),
       gate,
@@ -126,13 +136,14 @@ function compose(config: Config, overrides: GatewayOverrides) {
       jobArn,
       allowedJobs,
       asksForKey,
+      endpoint: overrides.endpoint ?? config.job_runtime.endpoint,
       publicUrl: () => state.publicUrl,
     }),
     models: modelRoutes(config.models),
     onInternalError: (error) => log.error({ err: error }, "internal error"),
   });
   const opsApp = createOpsApp({ metrics, ready: () => readiness(state, overrides.credentials) });
-  return { app, opsApp, runtime, gate, desk, log, state };
+  return { app, opsApp, runtime, gate, auxiliary, desk, log, state };
 }
 
 function createRuntime(config: Config, overrides: GatewayOverrides): JobRuntimeClient {
@@ -184,6 +195,7 @@ interface RunningParts {
   readonly ops: Listener;
   readonly runtime: JobRuntimeClient;
   readonly gate: TurnGate;
+  readonly auxiliary: AuxiliaryCalls | undefined;
   readonly desk: RolloutDesk;
   readonly log: Logger;
   readonly state: GatewayState;
@@ -212,16 +224,17 @@ class RunningGateway implements Gateway {
   }
 
   async #drain(): Promise<void> {
-    const { gateway, ops, runtime, gate, desk, log, state, drainMs } = this.#parts;
+    const { gateway, ops, runtime, gate, auxiliary, desk, log, state, drainMs } = this.#parts;
     const startedAt = performance.now();
     state.draining = true;
     if (gate.inFlight > 0) {
       log.info({ turns_in_flight: gate.inFlight, drain_ms: drainMs }, "draining");
     }
     // Still listening: an agent whose last turn ends now has yet to complete its rollout.
-    await gate.close(drainMs);
+    await Promise.all([gate.close(drainMs), auxiliary?.close(drainMs)]);
     await desk.drain(timeLeft(drainMs, startedAt));
     await gateway.close();
+    await auxiliary?.[Symbol.asyncDispose]();
     await runtime[Symbol.asyncDispose]();
     desk.close();
     // Last, so that probes see "not ready" instead of a refused connection for as long as turns go on.

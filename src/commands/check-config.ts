@@ -1,4 +1,5 @@
 /** `turnpike check-config`: the effective configuration with the source of each value, or every error. */
+import { readAuxiliaryKeys } from "../config/auxiliary-keys.ts";
 import { type ConfigKey, configKeys } from "../config/keys.ts";
 import { type LoadedConfig, loadConfigWithSources, valueAt } from "../config/load.ts";
 import { regionMismatch } from "../config/region.ts";
@@ -7,6 +8,7 @@ import type { CommandContext } from "./command.ts";
 
 export function runCheckConfig(context: CommandContext): Promise<number> {
   const loaded = loadConfigWithSources(context);
+  readAuxiliaryKeys(loaded.config, context.environment);
   for (const line of effectiveLines(loaded)) context.print(line);
   const mismatch = regionMismatch(loaded);
   if (mismatch !== undefined) context.warn(`turnpike: ${mismatch.text}. ${mismatch.advice}`);

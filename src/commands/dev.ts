@@ -1,9 +1,10 @@
 /** `turnpike dev`: the gateway and a simulator of the service behind it; no AWS account, no AWS credentials. */
 import { randomBytes } from "node:crypto";
+import { readAuxiliaryKeys } from "../config/auxiliary-keys.ts";
 import { withoutAws } from "../config/environment.ts";
 import { loadConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
-import { createGateway, type Gateway } from "../gateway.ts";
+import { createGateway, type Gateway, type GatewayOverrides } from "../gateway.ts";
 import { createCredentialSource } from "../job-runtime/credentials.ts";
 import { type CommandContext, stopped } from "./command.ts";
 import { devJobArn, type Simulation, startSimulation, turnsHint } from "./simulation.ts";
@@ -14,9 +15,11 @@ export async function runDev(context: CommandContext): Promise<number> {
   // The user's AWS settings belong to their real jobs; a run beside a simulator must not read them.
   const config = loadConfig({ file, flags, environment: withoutAws(environment) });
   const trajectoryId = config.identity.trajectory_id ?? `dev-${randomBytes(4).toString("hex")}`;
+  const auxiliaryKeys = readAuxiliaryKeys(config, environment);
   const simulation = await startSimulation(config, listeners.dev);
   try {
-    const gateway = await startGateway(config, simulation, trajectoryId).catch((error: unknown) => {
+    const overrides = { fallbackTrajectoryId: trajectoryId, auxiliaryKeys };
+    const gateway = await startGateway(config, simulation, overrides).catch((error: unknown) => {
       throw startError(error, config, listeners.dev);
     });
     try {
@@ -34,13 +37,13 @@ export async function runDev(context: CommandContext): Promise<number> {
 function startGateway(
   config: Config,
   { simulator, region, credentials }: Simulation,
-  trajectoryId: string,
+  overrides: Pick<GatewayOverrides, "fallbackTrajectoryId" | "auxiliaryKeys">,
 ): Promise<Gateway> {
   return createGateway(config, {
     credentials: createCredentialSource({ provider: () => Promise.resolve(credentials) }),
     endpoint: simulator.url,
     region,
-    fallbackTrajectoryId: trajectoryId,
+    ...overrides,
     fallbackJobArn: devJobArn,
   });
 }

@@ -1,6 +1,7 @@
 /** `turnpike serve`: the gateway to the service. */
 
 import type { Logger } from "pino";
+import { readAuxiliaryKeys } from "../config/auxiliary-keys.ts";
 import type { Environment } from "../config/environment.ts";
 import { loadConfigWithSources } from "../config/load.ts";
 import { regionMismatch, regionOf } from "../config/region.ts";
@@ -17,11 +18,14 @@ export async function runServe(context: CommandContext): Promise<number> {
   const { environment, stop } = context;
   const loaded = loadConfigWithSources(context);
   const { config } = loaded;
+  const auxiliaryKeys = readAuxiliaryKeys(config, environment);
   const log = createLogger({ level: config.log.level });
   const credentials = credentialsFor(config, environment, log);
-  const gateway = await createGateway(config, { credentials, log }).catch((error: unknown) => {
-    throw startError(error, config, listeners.serve);
-  });
+  const gateway = await createGateway(config, { credentials, log, auxiliaryKeys }).catch(
+    (error: unknown) => {
+      throw startError(error, config, listeners.serve);
+    },
+  );
   try {
     log.info({ url: gateway.url, ops_url: gateway.opsUrl, version }, "listening");
     const mismatch = regionMismatch(loaded);
