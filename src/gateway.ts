@@ -66,7 +66,7 @@ export async function createGateway(config: Config, overrides: GatewayOverrides)
     await parts.runtime[Symbol.asyncDispose]();
     throw error;
   });
-  parts.state.publicUrl = gateway.url;
+  parts.state.publicUrl = config.server.public_url?.replace(/\/+$/, "") ?? gateway.url;
   try {
     const { host, port } = config.ops;
     const ops = await listen({ app: parts.opsApp, host, port, maxHeaderBytes });

@@ -36,6 +36,11 @@ const server = z.strictObject({
     "TURNPIKE_ALLOWED_HOSTS",
     "Host names a request's Host header may carry besides the loopback names and server.host.",
   ),
+  public_url: key(
+    httpUrl.nullable().default(null),
+    "TURNPIKE_PUBLIC_URL",
+    "The gateway's URL as agents reach it, for the base_url that POST /rollouts answers with. None: the address it listens on.",
+  ),
   max_body_bytes: key(
     count.max(1_073_741_824).default(33_554_432),
     "TURNPIKE_MAX_BODY_BYTES",
