@@ -5,35 +5,27 @@
 import type { IncomingMessage } from "node:http";
 import type { HttpBindings } from "@hono/node-server";
 import { type Context, Hono } from "hono";
-import { GatewayError, toGatewayError } from "../errors.ts";
-import { createIdentify, type Identify, jobArnHeader } from "../identity/identify.ts";
+import { GatewayError } from "../errors.ts";
+import { createIdentify, jobArnHeader } from "../identity/identify.ts";
 import { createJobCheck } from "../identity/job-policy.ts";
 import { rolloutPathSegment } from "../identity/path.ts";
 import { decodeTrajectoryId } from "../identity/trajectory-id.ts";
-import type { RolloutStatus } from "../job-runtime/lifecycle.ts";
-import type { Ledger, RolloutKey } from "../rollouts/ledger.ts";
-import type { Delivered, RolloutLifecycle } from "../rollouts/lifecycle.ts";
-import { restated } from "../rollouts/restated.ts";
-import { parseReward, type RewardStatement, shapeRewards } from "../rollouts/reward.ts";
+import type { Ledger } from "../rollouts/ledger.ts";
 import type { Rollout } from "../rollouts/rollout.ts";
 import { viewRollout } from "../rollouts/rollout-view.ts";
-import { allowOnly, type JsonObject, readJsonObject } from "./read-json.ts";
+import { type Conclusion, completeRollout, rewardRollout } from "./conclude-rollout.ts";
 import { type RegistrationSettings, registerRollout } from "./register-rollout.ts";
 
 export interface RolloutRoutes extends Omit<RegistrationSettings, "checkJob"> {
-  readonly lifecycle: Pick<RolloutLifecycle, "completeRollout" | "updateReward">;
+  readonly lifecycle: Conclusion["lifecycle"];
+  /** delivery.wait_s, in milliseconds. */
+  readonly waitMs: number;
   /** identity.allowed_jobs; none means any. */
   readonly allowedJobs: readonly string[];
 }
 
-interface Routes {
-  readonly ledger: Ledger;
-  readonly lifecycle: RolloutRoutes["lifecycle"];
-  readonly identify: Identify;
-}
-
 export function rolloutRoutes(parts: RolloutRoutes): Hono {
-  const { ledger, lifecycle, jobArn, allowedJobs } = parts;
+  const { ledger, lifecycle, jobArn, allowedJobs, waitMs } = parts;
   const checkJob = createJobCheck(allowedJobs, jobArn);
   const identify = createIdentify({
     jobArn,
@@ -44,15 +36,15 @@ export function rolloutRoutes(parts: RolloutRoutes): Hono {
     trajectoryId: null,
     madeTrajectoryId: null,
   });
-  const routes: Routes = { ledger, lifecycle, identify };
+  const conclusion: Conclusion = { ledger, lifecycle, identify, waitMs };
   const app = new Hono();
   app.post("/rollouts", async (c) =>
     c.json(await registerRollout(incomingOf(c), { ...parts, checkJob })),
   );
   app.get("/rollouts", (c) => c.json(listRollouts(ledger, c.req.query("limit"))));
   app.get("/rollouts/:id", (c) => c.json(viewRollout(findRollout(ledger, incomingOf(c)))));
-  app.post("/rollouts/:id/complete", (c) => complete(c, routes));
-  app.post("/rollouts/:id/reward", (c) => reward(c, routes));
+  app.post("/rollouts/:id/complete", (c) => completeRollout(c, conclusion));
+  app.post("/rollouts/:id/reward", (c) => rewardRollout(c, conclusion));
   return app;
 }
 
@@ -100,77 +92,4 @@ function findRollout(ledger: Ledger, incoming: IncomingMessage): Rollout {
     `${found.length} jobs have a rollout ${JSON.stringify(id)}; say which by the header ${jobArnHeader}: ${found.map((one) => one.jobArn).join(", ")}.`,
     { param: "job_arn" },
   );
-}
-
-// Completing and rewarding
-
-async function complete(c: Context, { ledger, lifecycle, identify }: Routes): Promise<Response> {
-  const key = identifyPath(c, identify);
-  const body = await readJsonObject(incomingOf(c));
-  allowOnly(body, ["status", "reward", "rewards", "shape"]);
-  const status = readStatus(body["status"]);
-  // Before anything is sent: a completion cannot be taken back when its reward turns out to be invalid.
-  const rewards = hasReward(body) ? resolveRewards(parseReward(body), ledger, key) : undefined;
-  const completed = await lifecycle.completeRollout(key, status);
-  if (rewards === undefined) return answer(c, [completed]);
-  return answer(c, [completed, await rewardCompleted(lifecycle, key, rewards)]);
-}
-
-async function rewardCompleted(
-  lifecycle: RolloutRoutes["lifecycle"],
-  key: RolloutKey,
-  rewards: readonly number[],
-): Promise<Delivered> {
-  try {
-    return await lifecycle.updateReward(key, rewards);
-  } catch (thrown) {
-    const error = toGatewayError(thrown);
-    throw restated(
-      error,
-      `The rollout was completed, but its reward was not delivered; send it by POST /rollouts/{id}/reward. ${error.message}`,
-    );
-  }
-}
-
-async function reward(c: Context, { ledger, lifecycle, identify }: Routes): Promise<Response> {
-  const key = identifyPath(c, identify);
-  const body = await readJsonObject(incomingOf(c));
-  allowOnly(body, ["reward", "rewards", "shape"]);
-  const rewards = resolveRewards(parseReward(body), ledger, key);
-  return answer(c, [await lifecycle.updateReward(key, rewards)]);
-}
-
-function identifyPath(c: Context, identify: Identify): RolloutKey {
-  const { headers, rawHeaders, url } = incomingOf(c);
-  return identify({ pathTrajectoryId: rolloutPathSegment(url ?? ""), headers, rawHeaders });
-}
-
-/** `shape` alone is a reward that was forgotten. */
-function hasReward(body: JsonObject): boolean {
-  return ["reward", "rewards", "shape"].some((name) => body[name] !== undefined);
-}
-
-function readStatus(status: unknown): RolloutStatus {
-  if (status === undefined) return "ready";
-  if (status === "ready" || status === "failed") return status;
-  throw new GatewayError("invalid_request", '`status` must be "ready" (the default) or "failed".', {
-    param: "status",
-  });
-}
-
-function resolveRewards(
-  statement: RewardStatement,
-  ledger: Ledger,
-  key: RolloutKey,
-): readonly number[] {
-  return shapeRewards(statement, ledger.get(key)?.capturedTurns());
-}
-
-/** The rollout as it is now, with what the caller should know of this call. */
-function answer(c: Context, delivered: readonly [Delivered, ...Delivered[]]): Response {
-  const last = delivered.at(-1) ?? delivered[0];
-  const warnings = [...new Set(delivered.flatMap((one) => one.warnings))];
-  c.header("x-turnpike-trajectory-id", last.rollout.trajectoryId);
-  if (last.requestId !== undefined) c.header("x-request-id", last.requestId);
-  return c.json({ ...viewRollout(last.rollout), warnings });
 }

@@ -1,6 +1,6 @@
 /** The idempotency token of a lifecycle call. */
 import { hash } from "node:crypto";
-import type { RolloutKey } from "./ledger.ts";
+import type { RolloutKey } from "./rollout-key.ts";
 
 /**
  * Derived from what is being said, 64 hexadecimal characters: a retry, or a restarted turnpike, says the same

@@ -36,6 +36,15 @@ interface Enforcement {
   last: SamplingChange;
 }
 
+/** As JSON has it. */
+export interface SavedNotes {
+  readonly registration?: Registration;
+  readonly agent?: AgentRun;
+  readonly auxiliaryCalls: number;
+  readonly auxiliaryFailures: number;
+  readonly enforced: readonly [SamplingChange["parameter"], Enforcement][];
+}
+
 export class RolloutNotes {
   registration: Registration | undefined;
   agent: AgentRun | undefined;
@@ -56,6 +65,29 @@ export class RolloutNotes {
         known.last = change;
       }
     }
+  }
+
+  /** For the store; `undefined` where nothing is known. */
+  saved(): SavedNotes | undefined {
+    const { registration, agent, auxiliaryCalls, auxiliaryFailures } = this;
+    const isEmpty =
+      registration === undefined && agent === undefined && auxiliaryCalls === 0 && !this.#enforced;
+    if (isEmpty) return undefined;
+    return {
+      ...(registration === undefined ? {} : { registration }),
+      ...(agent === undefined ? {} : { agent }),
+      auxiliaryCalls,
+      auxiliaryFailures,
+      enforced: [...(this.#enforced ?? [])],
+    };
+  }
+
+  restore(saved: SavedNotes): void {
+    this.registration = saved.registration;
+    this.agent = saved.agent;
+    this.auxiliaryCalls = saved.auxiliaryCalls;
+    this.auxiliaryFailures = saved.auxiliaryFailures;
+    if (saved.enforced.length > 0) this.#enforced = new Map(saved.enforced);
   }
 
   view(): RolloutNotesView {

@@ -9,6 +9,11 @@ export interface TurnStart {
   readonly stream: boolean;
   /** The client's own `X-Stainless-Retry-Count`, 0 where it sent none. */
   readonly retryCount: number;
+  /**
+   * Whether the service may have captured this very turn before, where the corridor knows; the ledger judges
+   * from `retryCount` and its own account where this is absent.
+   */
+  readonly possibleDuplicate?: boolean;
   /** Length of the request body, in bytes. */
   readonly bytesIn: number;
   /** What turnpike changed in the body before it was sent; absent where nothing was. */
@@ -50,4 +55,6 @@ export interface TurnEnd {
   /** Calls made to the service for this turn, resends included. */
   readonly attempts: number;
   readonly usage?: TokenUsage;
+  /** Set where the end shows what the start could not: a resend after a doubtful attempt, or none at all. */
+  readonly possibleDuplicate?: boolean;
 }

@@ -1,25 +1,24 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { type RolloutRoutes, rolloutRoutes } from "../../src/http/rollouts.ts";
 import { serviceError } from "../../src/job-runtime/errors.ts";
-import { Ledger } from "../../src/rollouts/ledger.ts";
-import { RolloutLifecycle } from "../../src/rollouts/lifecycle.ts";
-import { RecordingClient } from "../rollouts/recording-client.ts";
+import type { Ledger } from "../../src/rollouts/ledger.ts";
+import { realSchedule } from "../../src/rollouts/schedule.ts";
+import { type DeskOptions, setUpDesk } from "../rollouts/desk.ts";
 import { call, type Exchange, serveRoutes } from "./serve-routes.ts";
 
 const jobArn = "arn:aws:sagemaker:us-east-1:123456789012:job/AgentRFT/one";
 const otherJob = "arn:aws:sagemaker:us-east-1:123456789012:job/AgentRFT/two";
 const jobHeader = (arn: string) => ({ "x-amzn-sagemaker-job-arn": arn });
 
-async function setUp(settings: Partial<RolloutRoutes> = {}) {
-  const client = new RecordingClient();
-  const ledger = new Ledger({ now: () => Date.parse("2026-03-01T10:00:00Z") });
-  const silent = { info: () => undefined, warn: () => undefined };
-  const metrics = { lifecycleCalled: () => undefined };
-  const lifecycle = new RolloutLifecycle({ client, ledger, metrics, log: silent });
+/** Timers are real; the time of day stands still unless `clock` is told otherwise. */
+async function setUp(settings: Partial<RolloutRoutes> = {}, options: DeskOptions = {}) {
+  const desk = setUpDesk({ schedule: realSchedule, ...options });
+  const { client, ledger, lifecycle } = desk;
   const url = await serveRoutes(
     rolloutRoutes({
       ledger,
       lifecycle,
+      waitMs: 50_000,
       jobArn,
       allowedJobs: [],
       publicUrl: () => "http://127.0.0.1:8484",
@@ -28,7 +27,7 @@ async function setUp(settings: Partial<RolloutRoutes> = {}) {
     }),
   );
   const ask = (path: string, exchange?: Exchange) => call(`${url}${path}`, exchange);
-  return { client, ledger, ask, sent: () => [...client.completions, ...client.rewards] };
+  return { ...desk, ask, sent: () => [...client.completions, ...client.rewards] };
 }
 
 function finishTurns(ledger: Ledger, count: number, job = jobArn): void {
@@ -47,8 +46,11 @@ function finishTurns(ledger: Ledger, count: number, job = jobArn): void {
 
 describe("GET /rollouts", () => {
   it("lists the latest first, and says how many there are", async () => {
-    const { ask, ledger } = await setUp();
-    for (const trajectoryId of ["a", "b", "c"]) ledger.register({ jobArn, trajectoryId });
+    const { ask, ledger, clock } = await setUp();
+    for (const trajectoryId of ["a", "b", "c"]) {
+      ledger.register({ jobArn, trajectoryId });
+      await clock.advance(1);
+    }
     const { json } = await ask("/rollouts?limit=2");
     expect(json).toMatchObject({
       object: "list",
@@ -182,28 +184,80 @@ describe("POST /rollouts/{id}/complete", () => {
     expect(sent()).toEqual([]);
   });
 
-  it("says which half was done when the reward is refused", async () => {
-    const { ask, client, ledger } = await setUp();
+  it("waits for a throttled service, and answers once it has both", async () => {
+    const { ask, client, ledger } = await setUp({}, { random: () => 0 });
     finishTurns(ledger, 1);
-    const failure = serviceError({
+    const throttled = serviceError({
       type: "ThrottlingException",
       status: 429,
       message: "slow down",
       requestId: "req-9",
-      retryAfterMs: 250,
+    });
+    client.failures.push(throttled, undefined, throttled);
+    const answer = await ask("/rollouts/t-1/complete", { body: { reward: 1 } });
+    expect(answer.status).toBe(200);
+    expect(answer.json).toMatchObject({
+      state: "rewarded",
+      completion: { attempts: 2 },
+      reward: { attempts: 2, error: null },
+      warnings: [],
+    });
+  });
+
+  it("says which half was done when the reward is refused, and goes on saying it", async () => {
+    const { ask, client, ledger } = await setUp();
+    finishTurns(ledger, 1);
+    const failure = serviceError({
+      type: "AccessDeniedException",
+      status: 403,
+      message: "not yours",
+      requestId: "req-9",
     });
     client.failures.push(undefined, failure);
     const answer = await ask("/rollouts/t-1/complete", { body: { reward: 1 } });
-    expect(answer.status).toBe(429);
-    expect(answer.headers).toMatchObject({ "x-request-id": "req-9", "retry-after-ms": "250" });
-    expect(answer.json.error.message).toBe(
-      "The rollout was completed, but its reward was not delivered; send it by POST /rollouts/{id}/reward. ThrottlingException: slow down",
+    expect(answer.status).toBe(403);
+    expect(answer.headers).toMatchObject({ "x-request-id": "req-9" });
+    expect(answer.json.error.message).toContain(
+      "The rollout was completed, but its reward was not delivered; send it by POST /rollouts/{id}/reward. AccessDeniedException: not yours",
     );
-    // The client's own retry of the whole request then gets it done.
+    expect((await ask("/rollouts/t-1")).json).toMatchObject({
+      state: "ready",
+      reward: {
+        rewards: [1],
+        outcome: "refused",
+        error: { code: "service_access_denied", message: expect.stringContaining("not yours") },
+      },
+      warnings: [
+        expect.stringContaining("The reward was refused: AccessDeniedException: not yours"),
+      ],
+    });
+    // Mended meanwhile: the same request again gets it done.
     const again = await ask("/rollouts/t-1/complete", { body: { reward: 1 } });
     expect(again.json.state).toBe("rewarded");
-    expect(client.completions[1]).toEqual(client.completions[0]);
+    expect(client.completions).toHaveLength(1);
     expect(client.rewards[1]).toEqual(client.rewards[0]);
+  });
+
+  it("answers the same request the same way, without sending it again", async () => {
+    const { ask, sent, ledger } = await setUp();
+    finishTurns(ledger, 2);
+    const body = { reward: 1, shape: "last" };
+    const first = await ask("/rollouts/t-1/complete", { body });
+    const again = await ask("/rollouts/t-1/complete", { body });
+    expect([again.status, again.json]).toEqual([200, first.json]);
+    expect(again.headers["x-request-id"]).toBe(first.headers["x-request-id"]);
+    // The same words, although nobody would know the number of turns any more.
+    ledger.open({ jobArn, trajectoryId: "t-1" }).countsMayBeShort = true;
+    expect((await ask("/rollouts/t-1/complete", { body })).json.reward).toEqual(first.json.reward);
+    expect(sent()).toHaveLength(2);
+  });
+
+  it("is 409 for an empty rollout where those are refused", async () => {
+    const { ask, sent } = await setUp({}, { refuseEmpty: true });
+    const answer = await ask("/rollouts/t-1/complete", { method: "POST" });
+    expect([answer.status, answer.json.error.code]).toEqual([409, "rollout_empty"]);
+    expect(answer.headers["x-should-retry"]).toBe("false");
+    expect(sent()).toEqual([]);
   });
 
   it("refuses identities as the corridor does", async () => {
@@ -259,5 +313,78 @@ describe("POST /rollouts/{id}/reward", () => {
     expect(answer.json.error.message).toContain(
       "was rewarded with [1] at 2026-03-01T10:00:00.000Z",
     );
+  });
+});
+
+describe("a caller that does not wait for the outcome", () => {
+  const reward = { body: { reward: 1 } };
+
+  it("gets 202 with the place to look at once what it said is stored", async () => {
+    const { ask, client, ledger } = await setUp();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    client.gate = promise;
+    const headers = { prefer: "respond-async" };
+    const path = "/rollouts/t%2F1/complete";
+    const answer = await ask(path, { ...reward, headers });
+    expect(answer.status).toBe(202);
+    expect(answer.headers).toMatchObject({
+      location: "/rollouts/t%2F1",
+      "preference-applied": "respond-async",
+      "x-turnpike-trajectory-id": "t/1",
+    });
+    expect(answer.json).toMatchObject({
+      state: "completing",
+      completion: { outcome: "pending" },
+      reward: { rewards: [1], outcome: "pending", at: null },
+    });
+    expect(ledger.store.find({ jobArn, trajectoryId: "t/1" })?.reward?.said.rewards).toEqual([1]);
+    resolve();
+    // The same request, willing to wait: the same operations.
+    expect((await ask(path, reward)).status).toBe(200);
+    expect((await ask(answer.headers.location ?? "")).json.state).toBe("rewarded");
+    expect([client.completions.length, client.rewards.length]).toEqual([1, 1]);
+  });
+
+  it.each([
+    ["its own wait", { prefer: "wait=0" }, 50_000],
+    ["its SDK's timeout", { "x-stainless-timeout": "1" }, 50_000],
+    ["delivery.wait_s", {}, 1],
+  ])("gets 202 when %s has passed", async (_what, headers, waitMs) => {
+    const { ask, client } = await setUp({ waitMs });
+    client.gate = new Promise(() => undefined);
+    const answer = await ask("/rollouts/t-1/reward", { ...reward, headers });
+    expect(answer.status).toBe(202);
+    expect(answer.headers.location).toBe("/rollouts/t-1");
+    expect(answer.headers["preference-applied"]).toBeUndefined();
+  });
+
+  it("and has left has its delivery made all the same", async () => {
+    const { client, ledger, lifecycle } = await setUp();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    client.gate = promise;
+    const url = await serveRoutes(
+      rolloutRoutes({
+        ledger,
+        lifecycle,
+        waitMs: 50_000,
+        jobArn,
+        allowedJobs: [],
+        publicUrl: () => "",
+        asksForKey: false,
+      }),
+    );
+    const leave = new AbortController();
+    const asked = fetch(`${url}/rollouts/t-1/reward`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ reward: 1 }),
+      signal: leave.signal,
+    });
+    asked.catch(() => undefined);
+    await vi.waitFor(() => expect(client.rewards).toHaveLength(1));
+    leave.abort();
+    await expect(asked).rejects.toThrow("aborted");
+    resolve();
+    await vi.waitFor(() => expect(ledger.list(1)[0]?.state).toBe("rewarded"));
   });
 });

@@ -2,19 +2,12 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Ledger, type LedgerTurn, type RolloutKey } from "../../src/rollouts/ledger.ts";
 import { viewRollout } from "../../src/rollouts/rollout-view.ts";
-import type { TurnEnd, TurnOutcome } from "../../src/rollouts/turn.ts";
+import { Store } from "../../src/rollouts/store.ts";
+import type { TurnOutcome } from "../../src/rollouts/turn.ts";
+import { begin, ending, finishTurn, jobArn, keyOf, otherJob, setUpDesk } from "./desk.ts";
+import { VirtualClock } from "./virtual-clock.ts";
 
-const jobArn = "arn:aws:sagemaker:us-east-1:123456789012:job/AgentRFT/one";
-const otherJob = "arn:aws:sagemaker:us-east-1:123456789012:job/AgentRFT/two";
-const key = (trajectoryId: string): RolloutKey => ({ jobArn, trajectoryId });
-
-function begin(ledger: Ledger, of: RolloutKey): LedgerTurn {
-  return ledger.beginTurn({ ...of, stream: false, retryCount: 0, bytesIn: 10 });
-}
-
-function ending(outcome: TurnOutcome, more: Partial<TurnEnd> = {}): TurnEnd {
-  return { outcome, status: 200, bytesOut: 10, durationMs: 5, attempts: 1, ...more };
-}
+const key = keyOf;
 
 function viewOf(ledger: Ledger, of: RolloutKey) {
   const rollout = ledger.get(of);
@@ -121,33 +114,48 @@ function expectedCounts(started: number, ended: readonly Ending[]) {
 }
 
 describe("a rollout's view", () => {
-  it("tells states, times in ISO 8601, and null for what has not happened", () => {
-    let now = Date.parse("2026-03-01T10:00:00.000Z");
-    const ledger = new Ledger({ now: () => now });
+  it("tells states, times in ISO 8601, and null for what has not happened", async () => {
+    const { clock, ledger, lifecycle } = setUpDesk();
     const turn = begin(ledger, key("a"));
-    now += 1500;
+    await clock.advance(1500);
     ledger.endTurn(turn, ending("finished"));
     expect(viewOf(ledger, key("a"))).toEqual({
       id: "a",
       job_arn: jobArn,
       state: "open",
-      turns: { started: 1, finished: 1, failed: 0, truncated: 0, client_left: 0, in_flight: 0 },
+      turns: {
+        started: 1,
+        finished: 1,
+        failed: 0,
+        truncated: 0,
+        client_left: 0,
+        in_flight: 0,
+        interrupted: 0,
+        possible_duplicates: 0,
+      },
       usage: { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 },
+      counts_may_be_short: false,
       first_activity_at: "2026-03-01T10:00:00.000Z",
       last_activity_at: "2026-03-01T10:00:01.500Z",
       completion: null,
       reward: null,
+      superseded: [],
       inference_params: null,
       enforced: {},
       auxiliary: { calls: 0, failed: 0 },
       agent: null,
       warnings: [],
     });
-    begin(ledger, key("a"));
+    ledger.endTurn(begin(ledger, key("a")), ending("finished"));
     expect(viewOf(ledger, key("a"))?.first_activity_at).toBe("2026-03-01T10:00:00.000Z");
-    now += 1000;
-    ledger.markCompleted(key("a"), { status: "ready", outcome: "delivered", requestId: "r1" });
-    ledger.markRewarded(key("a"), { rewards: [1], outcome: "delivered", requestId: undefined });
+    await clock.advance(1000);
+    const reward = { rewards: [1], asked: "1" };
+    const accepted = lifecycle.submit(key("a"), { status: "ready", reward });
+    expect(viewOf(ledger, key("a"))).toMatchObject({
+      state: "completing",
+      completion: { outcome: "pending", at: null, attempts: 0 },
+    });
+    await clock.until(accepted);
     expect(viewOf(ledger, key("a"))).toMatchObject({
       state: "rewarded",
       // Lifecycle calls are not the agent's activity.
@@ -156,30 +164,16 @@ describe("a rollout's view", () => {
         status: "ready",
         outcome: "delivered",
         at: "2026-03-01T10:00:02.500Z",
-        request_id: "r1",
+        accepted_at: "2026-03-01T10:00:02.500Z",
+        deadline_at: "2026-03-01T10:09:02.500Z",
+        request_id: "req-1",
+        attempts: 1,
+        origin: "caller",
+        error: null,
       },
-      reward: {
-        rewards: [1],
-        outcome: "delivered",
-        at: "2026-03-01T10:00:02.500Z",
-        request_id: null,
-      },
+      reward: { rewards: [1], outcome: "delivered", request_id: "req-2" },
     });
   });
-
-  it.each(["ready", "failed"] as const)(
-    "is %s after that completion, with a warning when no turn was finished",
-    (status) => {
-      const ledger = new Ledger();
-      ledger.endTurn(begin(ledger, key("a")), ending("failed"));
-      ledger.markCompleted(key("a"), { status, outcome: "delivered", requestId: undefined });
-      const view = viewOf(ledger, key("a"));
-      expect(view?.state).toBe(status);
-      expect(view?.warnings).toEqual([
-        expect.stringContaining("Completed without a single finished turn"),
-      ]);
-    },
-  );
 });
 
 describe("registration", () => {
@@ -207,38 +201,189 @@ describe("registration", () => {
 });
 
 describe("the bound", () => {
-  it("forgets the rollout idle longest, its registration too", () => {
-    const ledger = new Ledger({ maxRollouts: 2 });
+  it("keeps those in use in memory and reads the others back", () => {
+    const ledger = new Ledger({ maxInMemory: 2 });
+    for (const id of ["a", "b", "c", "d"]) finishTurn(ledger, key(id));
+    ledger.flush();
+    expect(ledger.size).toBe(4);
+    expect(begin(ledger, key("a")).number).toBe(2);
+    expect(
+      ledger
+        .list(10)
+        .map(({ trajectoryId }) => trajectoryId)
+        .sort(),
+    ).toEqual(["a", "b", "c", "d"]);
+  });
+
+  it("has one account of a rollout whose turn outlasts its place in memory", () => {
+    const ledger = new Ledger({ maxInMemory: 1 });
+    const turn = begin(ledger, key("a"));
+    ledger.flush();
+    for (const id of ["b", "c"]) finishTurn(ledger, key(id));
+    ledger.flush();
+    expect(begin(ledger, key("a")).rollout).toBe(turn.rollout);
+    ledger.endTurn(turn, ending("finished"));
+    finishTurn(ledger, key("b"));
+    ledger.flush();
+    expect(viewOf(ledger, key("a"))?.turns).toMatchObject({
+      started: 2,
+      finished: 1,
+      in_flight: 1,
+    });
+  });
+
+  it("forgets the sealed one seen longest ago first, then the open one, its registration too", async () => {
+    const { ledger, clock, lifecycle } = setUpDesk({ ledger: { maxRollouts: 2 } });
     ledger.register(key("a"));
-    begin(ledger, key("b"));
-    begin(ledger, key("a"));
-    begin(ledger, key("c"));
-    expect(ledger.list(10).map((rollout) => rollout.trajectoryId)).toEqual(["c", "a"]);
-    expect(ledger.registeredJobArn("a")).toBe(jobArn);
-    begin(ledger, key("d"));
-    begin(ledger, key("e"));
+    await clock.advance(5_000);
+    finishTurn(ledger, key("b"));
+    await clock.until(lifecycle.completeRollout(key("b"), "ready"));
+    await clock.advance(5_000);
+    finishTurn(ledger, key("c"));
+    await clock.advance(5_000);
+    const known = () => ledger.list(10).map(({ trajectoryId }) => trajectoryId);
+    expect(known()).toEqual(["c", "a"]);
+    // A sealed rollout takes no more turns: later accounts are as exact as before.
+    expect(ledger.open(key("d")).countsMayBeShort).toBe(false);
+    finishTurn(ledger, key("d"));
+    await clock.advance(5_000);
+    expect(known()).toEqual(["d", "c"]);
     expect(ledger.registeredJobArn("a")).toBeUndefined();
     expect(ledger.size).toBe(2);
   });
 
-  it("makes later accounts say that they may be short, and leaves earlier ones exact", () => {
-    const ledger = new Ledger({ maxRollouts: 1 });
-    ledger.endTurn(begin(ledger, key("a")), ending("finished"));
+  it("makes later accounts say that they may be short once an open rollout was forgotten", async () => {
+    const { ledger, clock } = setUpDesk({ ledger: { maxRollouts: 1 } });
+    finishTurn(ledger, key("a"));
     expect(ledger.get(key("a"))?.capturedTurns()).toEqual({ finished: 1, uncertain: 0 });
-    begin(ledger, key("b"));
-    ledger.endTurn(begin(ledger, key("a")), ending("finished"));
+    await clock.advance(2_000);
+    finishTurn(ledger, key("b"));
+    await clock.advance(2_000);
+    finishTurn(ledger, key("a"));
     expect(ledger.get(key("a"))?.capturedTurns()).toBeUndefined();
+    expect(viewOf(ledger, key("a"))).toMatchObject({
+      counts_may_be_short: true,
+      warnings: [expect.stringContaining("Turn counts may be short")],
+    });
+  });
+
+  it("does not forget what is still to be delivered", async () => {
+    const { ledger, clock, client, lifecycle } = setUpDesk({ ledger: { maxRollouts: 1 } });
+    client.gate = new Promise(() => undefined);
+    finishTurn(ledger, key("a"));
+    await clock.until(lifecycle.submit(key("a"), { status: "ready" }));
+    await clock.advance(2_000);
+    for (const id of ["b", "c"]) finishTurn(ledger, key(id));
+    await clock.advance(2_000);
+    expect(ledger.get(key("a"))?.state).toBe("completing");
+  });
+});
+
+describe("writing behind the corridor", () => {
+  /** Rows as another reader of the store sees them. */
+  const started = (store: Store) => store.latest(10).map((rollout) => rollout.started);
+
+  it("writes a rollout never heard of before soon, and the rest within a second", async () => {
+    const clock = new VirtualClock();
+    const store = Store.open(null);
+    const ledger = new Ledger({ store, ...clock });
+    finishTurn(ledger, key("a"));
+    expect(started(store)).toEqual([]);
+    await clock.advance(50);
+    expect(started(store)).toEqual([1]);
+    for (let turn = 0; turn < 5; turn += 1) finishTurn(ledger, key("a"));
+    await clock.advance(900);
+    expect(started(store)).toEqual([1]);
+    await clock.advance(100);
+    expect(started(store)).toEqual([6]);
+    expect(clock.timers).toBe(0);
+  });
+});
+
+describe("possible duplicates", () => {
+  const duplicates = (ledger: Ledger) => ledger.get(key("a"))?.possibleDuplicates;
+
+  it.each(["truncated", "client_left"] as const)("are retries of a turn that was %s", (outcome) => {
+    const ledger = new Ledger();
+    ledger.endTurn(begin(ledger, key("a")), ending(outcome));
+    begin(ledger, key("a"), 1);
+    expect(duplicates(ledger)).toBe(1);
     expect(viewOf(ledger, key("a"))?.warnings).toEqual([
-      expect.stringContaining("Turn counts may be short"),
+      expect.stringContaining("1 of its turns may repeat one that was captured before"),
     ]);
   });
 
-  it("does not lose the end of a turn whose rollout was forgotten", () => {
-    const ledger = new Ledger({ maxRollouts: 1 });
-    const turn = begin(ledger, key("a"));
-    begin(ledger, key("b"));
-    ledger.endTurn(turn, ending("finished"));
-    expect(turn.rollout.finished).toBe(1);
+  it("are retries whose first attempt was never seen here", () => {
+    const ledger = new Ledger();
+    begin(ledger, key("a"), 2);
+    expect(duplicates(ledger)).toBe(1);
+  });
+
+  it("are not retries of a turn that was refused before it could be captured", () => {
+    const ledger = new Ledger();
+    const throttled = ending("failed", { code: "service_throttled" });
+    ledger.endTurn(begin(ledger, key("a")), throttled);
+    ledger.endTurn(begin(ledger, key("a"), 1), throttled);
+    begin(ledger, key("a"), 2);
+    expect(duplicates(ledger)).toBe(0);
+    begin(ledger, key("a"), 1);
+    expect(duplicates(ledger)).toBe(1);
+  });
+
+  it("are what the corridor says they are, where it knows", () => {
+    const ledger = new Ledger();
+    const start = { ...key("a"), stream: false, retryCount: 1, bytesIn: 1 };
+    const first = ledger.beginTurn({ ...start, possibleDuplicate: false });
+    expect(duplicates(ledger)).toBe(0);
+    ledger.endTurn(first, ending("finished", { possibleDuplicate: true }));
+    expect(duplicates(ledger)).toBe(1);
+    const second = ledger.beginTurn({ ...start, possibleDuplicate: true });
+    expect(duplicates(ledger)).toBe(2);
+    ledger.endTurn(second, ending("failed", { possibleDuplicate: false }));
+    expect(duplicates(ledger)).toBe(1);
+  });
+
+  it("are in the store before the turn goes up: nobody else knows of them", () => {
+    const store = Store.open(null);
+    const ledger = new Ledger({ store });
+    begin(ledger, key("a"), 1);
+    expect(store.find(key("a"))?.possibleDuplicates).toBe(1);
+  });
+});
+
+describe("a turn that may not begin", () => {
+  it("is one of a sealed rollout, from the moment its completion is accepted", async () => {
+    const { ledger, clock, lifecycle } = setUpDesk();
+    finishTurn(ledger, key("a"));
+    const accepted = lifecycle.submit(key("a"), { status: "failed" });
+    const refusal = {
+      code: "rollout_sealed",
+      status: 409,
+      shouldRetry: false,
+      message: expect.stringContaining(
+        'The rollout "a" was completed as failed at 2026-03-01T10:00:00.000Z and takes no more turns; the request was not sent',
+      ),
+    };
+    expect(() => begin(ledger, key("a"))).toThrow(expect.objectContaining(refusal));
+    await clock.until(accepted);
+    expect(() => begin(ledger, key("a"))).toThrow(expect.objectContaining(refusal));
+    expect(viewOf(ledger, key("a"))?.turns.started).toBe(1);
+  });
+
+  it("is one beyond rollouts.max_turns; what was refused without capture does not count", () => {
+    const ledger = new Ledger({ maxTurns: 2 });
+    ledger.endTurn(begin(ledger, key("a")), ending("failed", { code: "service_throttled" }));
+    finishTurn(ledger, key("a"));
+    begin(ledger, key("a"));
+    expect(() => begin(ledger, key("a"))).toThrow(
+      expect.objectContaining({
+        code: "max_turns_reached",
+        status: 400,
+        shouldRetry: false,
+        message: expect.stringContaining("has had 2 turns, and rollouts.max_turns allows 2"),
+      }),
+    );
+    expect(begin(ledger, key("b")).number).toBe(1);
   });
 });
 

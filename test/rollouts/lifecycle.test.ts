@@ -2,40 +2,11 @@ import { describe, expect, it } from "vitest";
 import { GatewayError } from "../../src/errors.ts";
 import { serviceError } from "../../src/job-runtime/errors.ts";
 import { clientToken } from "../../src/rollouts/client-token.ts";
-import { Ledger, type RolloutKey } from "../../src/rollouts/ledger.ts";
-import { RolloutLifecycle } from "../../src/rollouts/lifecycle.ts";
-import type { LifecycleOperation, LifecycleOutcome } from "../../src/telemetry/metrics.ts";
-import { RecordingClient } from "./recording-client.ts";
+import type { RolloutKey } from "../../src/rollouts/rollout-key.ts";
+import { viewRollout } from "../../src/rollouts/rollout-view.ts";
+import { finishTurn, keyOf, setUpDesk } from "./desk.ts";
 
-const key: RolloutKey = {
-  jobArn: "arn:aws:sagemaker:us-east-1:123456789012:job/AgentRFT/one",
-  trajectoryId: "t-1",
-};
-
-function setUp() {
-  const client = new RecordingClient();
-  const ledger = new Ledger({ now: () => Date.parse("2026-03-01T10:00:00Z") });
-  const calls: [LifecycleOperation, LifecycleOutcome][] = [];
-  const warned: unknown[] = [];
-  const lifecycle = new RolloutLifecycle({
-    client,
-    ledger,
-    metrics: { lifecycleCalled: (operation, outcome) => calls.push([operation, outcome]) },
-    log: { info: () => undefined, warn: (fields: unknown) => warned.push(fields) },
-  });
-  return { client, ledger, lifecycle, calls, warned };
-}
-
-function finishTurn(ledger: Ledger): void {
-  const turn = ledger.beginTurn({ ...key, stream: false, retryCount: 0, bytesIn: 1 });
-  ledger.endTurn(turn, {
-    outcome: "finished",
-    status: 200,
-    bytesOut: 1,
-    durationMs: 1,
-    attempts: 1,
-  });
-}
+const key: RolloutKey = keyOf("t-1");
 
 const refused = (type: string, status: number, message: string) =>
   serviceError({ type, status, message, requestId: "req-refused" });
@@ -44,63 +15,120 @@ const movedOn = [
   refused("ValidationException", 400, "Trajectory t-1 is not in valid status"),
 ];
 const notFound = refused("ResourceNotFoundException", 404, "No such trajectory");
+const denied = refused("AccessDeniedException", 403, "no");
+
+/** A desk whose rollout has had a turn, and calls that let its clock run. */
+function setUp(options: Parameters<typeof setUpDesk>[0] = {}) {
+  const desk = setUpDesk(options);
+  finishTurn(desk.ledger, key);
+  const { clock, lifecycle } = desk;
+  return {
+    ...desk,
+    complete: (status: "ready" | "failed", of = key) =>
+      clock.until(lifecycle.completeRollout(of, status)),
+    reward: (rewards: readonly number[], of = key) =>
+      clock.until(lifecycle.updateReward(of, rewards)),
+    view: () => viewRollout(desk.ledger.open(key)),
+  };
+}
 
 describe("completing", () => {
   it("sends the status with a token and notes the acknowledgement", async () => {
-    const { client, ledger, lifecycle, calls } = setUp();
-    finishTurn(ledger);
-    const delivered = await lifecycle.completeRollout(key, "failed");
+    const { client, complete, calls, view } = setUp();
+    expect(await complete("failed")).toMatchObject({ requestId: "req-1", warnings: [] });
     expect(client.completions).toEqual([
       { ...key, status: "failed", clientToken: expect.stringMatching(/^[0-9a-f]{64}$/) },
     ]);
-    expect(delivered).toMatchObject({ outcome: "delivered", requestId: "req-1", warnings: [] });
-    expect(ledger.get(key)).toMatchObject({ state: "failed", completion: { status: "failed" } });
+    expect(view()).toMatchObject({
+      state: "failed",
+      completion: { status: "failed", outcome: "delivered", attempts: 1, origin: "caller" },
+    });
     expect(calls).toEqual([["complete_rollout", "delivered"]]);
   });
 
   it("without a finished turn warns the caller and in the log", async () => {
-    const { lifecycle, warned } = setUp();
-    const { warnings } = await lifecycle.completeRollout(key, "ready");
+    const { complete, logged } = setUp();
+    const { warnings } = await complete("ready", keyOf("empty"));
     expect(warnings).toEqual([expect.stringContaining("Completed without a single finished turn")]);
-    expect(warned).toEqual([{ job_arn: key.jobArn, trajectory_id: "t-1", warning: warnings[0] }]);
+    expect(logged).toContainEqual({
+      level: "warn",
+      fields: expect.objectContaining({ trajectory_id: "empty", turns_started: 0 }),
+      message: expect.stringContaining("rollout-completed-empty"),
+    });
   });
 
+  it.each(["ready", "failed"] as const)(
+    "as %s without a finished turn is a conflict where empty ones are refused",
+    async (status) => {
+      const { complete, client, ledger } = setUp({ refuseEmpty: true });
+      await expect(complete(status, keyOf("empty"))).rejects.toMatchObject({
+        code: "rollout_empty",
+        status: 409,
+        shouldRetry: false,
+        message: expect.stringContaining('"empty" has no finished turn (0 begun)'),
+      });
+      expect(client.completions).toEqual([]);
+      expect(ledger.get(keyOf("empty"))?.state).toBe("open");
+      await expect(complete(status)).resolves.toBeDefined();
+    },
+  );
+
   it.each(movedOn)("counts as done when the service says: $message", async (error) => {
-    const { client, ledger, lifecycle, calls } = setUp();
-    finishTurn(ledger);
+    const { client, complete, calls, view } = setUp();
     client.failures.push(error);
-    const delivered = await lifecycle.completeRollout(key, "ready");
-    expect(delivered).toMatchObject({ outcome: "already_done", requestId: "req-refused" });
-    expect(delivered.warnings).toEqual([
+    const { warnings, requestId } = await complete("ready");
+    expect(requestId).toBe("req-refused");
+    expect(warnings).toEqual([
       expect.stringContaining(
         `the service says that the trajectory has moved on already (${error.message})`,
       ),
     ]);
-    expect(ledger.get(key)?.state).toBe("ready");
+    expect(view()).toMatchObject({ state: "ready", completion: { outcome: "already_done" } });
     expect(calls).toEqual([["complete_rollout", "already_done"]]);
   });
 
-  it("of a trajectory the service never knew is an error, and no completion", async () => {
-    const { client, ledger, lifecycle, calls } = setUp();
-    client.failures.push(notFound);
-    await expect(lifecycle.completeRollout(key, "ready")).rejects.toBe(notFound);
-    expect(ledger.get(key)).toBeUndefined();
+  it.each([notFound, denied])("passes a final refusal on and keeps it: $message", async (error) => {
+    const { client, complete, calls, view, logged } = setUp();
+    client.failures.push(error);
+    await expect(complete("ready")).rejects.toBe(error);
+    expect(view()).toMatchObject({
+      state: "open",
+      completion: { outcome: "refused", error: { code: error.code, message: error.message } },
+      warnings: [`The completion was refused: ${error.message}`],
+    });
     expect(calls).toEqual([["complete_rollout", "failed"]]);
+    expect(logged).toContainEqual(
+      expect.objectContaining({ level: "error", message: "delivery-failed" }),
+    );
   });
 
-  it("again counts as done when the service has put the trajectory away", async () => {
-    const { client, lifecycle } = setUp();
-    await lifecycle.completeRollout(key, "ready");
+  it("again has the same answer, and is not sent again", async () => {
+    const { client, complete } = setUp();
+    const first = await complete("ready");
     client.failures.push(notFound);
-    expect(await lifecycle.completeRollout(key, "ready")).toMatchObject({
-      outcome: "already_done",
-    });
+    expect(await complete("ready")).toEqual(first);
+    expect(client.completions).toHaveLength(1);
+  });
+
+  it("again while it is under way waits for the same delivery", async () => {
+    const { client, lifecycle, clock } = setUp();
+    const both = [lifecycle.completeRollout(key, "ready"), lifecycle.completeRollout(key, "ready")];
+    await clock.until(Promise.all(both));
+    expect(client.completions).toHaveLength(1);
+  });
+
+  it("again after a refusal is tried again with the same token", async () => {
+    const { client, complete } = setUp();
+    client.failures.push(denied);
+    await expect(complete("ready")).rejects.toBe(denied);
+    await complete("ready");
+    expect(client.completions[1]).toEqual(client.completions[0]);
   });
 
   it("again with the other status is a conflict that is not sent", async () => {
-    const { client, lifecycle } = setUp();
-    await lifecycle.completeRollout(key, "ready");
-    await expect(lifecycle.completeRollout(key, "failed")).rejects.toMatchObject({
+    const { client, complete } = setUp();
+    await complete("ready");
+    await expect(complete("failed")).rejects.toMatchObject({
       code: "rollout_conflict",
       message:
         "This rollout was completed as ready at 2026-03-01T10:00:00.000Z; it cannot become failed.",
@@ -108,61 +136,78 @@ describe("completing", () => {
     expect(client.completions).toHaveLength(1);
   });
 
-  it("passes a refusal on as it is", async () => {
-    const { client, lifecycle } = setUp();
-    const denied = refused("AccessDeniedException", 403, "no");
-    client.failures.push(denied);
-    await expect(lifecycle.completeRollout(key, "ready")).rejects.toBe(denied);
+  it("with the other status is a conflict too while the first is still to be delivered", async () => {
+    const { client, clock, lifecycle } = setUp();
+    client.failWith = () => new GatewayError("upstream_unreachable", "no");
+    await clock.until(lifecycle.submit(key, { status: "ready" }));
+    await expect(lifecycle.submit(key, { status: "failed" })).rejects.toThrow(
+      "completed as ready at 2026-03-01T10:00:00.000Z and that is still to be delivered; it cannot become failed",
+    );
   });
 
-  it("turns what nobody foresaw into an internal error", async () => {
-    const { client, lifecycle } = setUp();
-    client.failures.push(new TypeError("bug") as never);
-    await expect(lifecycle.completeRollout(key, "ready")).rejects.toMatchObject({
-      code: "internal",
+  it("with the other status is accepted after a refusal, which stays on the account", async () => {
+    const { client, complete, view } = setUp();
+    client.failures.push(denied);
+    await expect(complete("ready")).rejects.toBe(denied);
+    await complete("failed");
+    expect(view()).toMatchObject({
+      state: "failed",
+      superseded: [{ operation: "complete_rollout", outcome: "refused" }],
     });
+  });
+
+  it("turns what nobody foresaw into an internal error, and tries until the deadline", async () => {
+    const { client, complete, view } = setUp();
+    client.failWith = () => new TypeError("bug") as never;
+    await expect(complete("ready")).rejects.toMatchObject({
+      code: "delivery_expired",
+      status: 504,
+      shouldRetry: false,
+      message: expect.stringContaining("was not acknowledged within delivery.deadline_s"),
+    });
+    expect(view().completion).toMatchObject({ outcome: "expired", error: { code: "internal" } });
   });
 });
 
 describe("rewarding", () => {
   it("sends the numbers with a token and notes the acknowledgement", async () => {
-    const { client, ledger, lifecycle, calls } = setUp();
-    expect(await lifecycle.updateReward(key, [0, 1])).toMatchObject({ outcome: "delivered" });
+    const { client, reward, calls, view } = setUp();
+    expect(await reward([0, 1])).toMatchObject({ requestId: "req-1" });
     expect(client.rewards).toEqual([
       { ...key, rewards: [0, 1], clientToken: expect.stringMatching(/^[0-9a-f]{64}$/) },
     ]);
-    expect(ledger.get(key)).toMatchObject({ state: "rewarded", reward: { rewards: [0, 1] } });
+    expect(view()).toMatchObject({ state: "rewarded", reward: { rewards: [0, 1] } });
     expect(calls).toEqual([["update_reward", "delivered"]]);
   });
 
   it.each([...movedOn, notFound])(
     "after a completion counts as done when the service says: $message",
     async (error) => {
-      const { client, ledger, lifecycle } = setUp();
-      await lifecycle.completeRollout(key, "ready");
+      const { client, complete, reward, view } = setUp();
+      await complete("ready");
       client.failures.push(error);
-      expect(await lifecycle.updateReward(key, [1])).toMatchObject({ outcome: "already_done" });
-      expect(ledger.get(key)?.state).toBe("rewarded");
+      await reward([1]);
+      expect(view()).toMatchObject({ state: "rewarded", reward: { outcome: "already_done" } });
     },
   );
 
   it.each(movedOn)("before any completion is not taken for done: $message", async (error) => {
-    const { client, ledger, lifecycle } = setUp();
+    const { client, reward, view } = setUp();
     client.failures.push(error);
-    await expect(lifecycle.updateReward(key, [1])).rejects.toMatchObject({
+    await expect(reward([1])).rejects.toMatchObject({
       code: error.code,
       status: error.status,
       requestId: "req-refused",
       message: expect.stringContaining("POST /rollouts/{id}/complete first"),
     });
-    expect(ledger.get(key)).toBeUndefined();
+    expect(view()).toMatchObject({ state: "open", reward: { outcome: "refused" } });
   });
 
   it("again with other numbers is a conflict that says what was sent, and is not sent", async () => {
-    const { client, lifecycle } = setUp();
-    await lifecycle.updateReward(key, [1]);
+    const { client, reward } = setUp();
+    await reward([1]);
     for (const rewards of [[0.5], [1, 1]]) {
-      await expect(lifecycle.updateReward(key, rewards)).rejects.toMatchObject({
+      await expect(reward(rewards)).rejects.toMatchObject({
         code: "rollout_conflict",
         message: `This rollout was rewarded with [1] at 2026-03-01T10:00:00.000Z; it cannot be rewarded with ${JSON.stringify(rewards)}.`,
       });
@@ -170,20 +215,41 @@ describe("rewarding", () => {
     expect(client.rewards).toHaveLength(1);
   });
 
-  it("again with the same numbers says the same with the same token", async () => {
-    const { client, lifecycle } = setUp();
-    await lifecycle.updateReward(key, [1]);
-    await lifecycle.updateReward(key, [1]);
-    expect(client.rewards[1]).toEqual(client.rewards[0]);
+  it("with other numbers is accepted after a refusal that cannot have been taken", async () => {
+    const { client, reward, view } = setUp();
+    client.failures.push(denied);
+    await expect(reward([1])).rejects.toBe(denied);
+    await reward([0.5]);
+    expect(view().reward?.rewards).toEqual([0.5]);
   });
 
-  it("can be tried again after a refusal", async () => {
-    const { client, ledger, lifecycle } = setUp();
-    client.failures.push(new GatewayError("service_throttled", "slow down", { retryAfterMs: 100 }));
-    await expect(lifecycle.updateReward(key, [1])).rejects.toMatchObject({ retryAfterMs: 100 });
-    await lifecycle.updateReward(key, [0.5]);
-    expect(ledger.get(key)?.reward?.rewards).toEqual([0.5]);
+  it("with other numbers is a conflict when the first may have arrived, even though it was refused", async () => {
+    const { client, reward } = setUp();
+    client.failures.push(new GatewayError("upstream_reset", "reset"), denied);
+    await expect(reward([1])).rejects.toBe(denied);
+    await expect(reward([0.5])).rejects.toThrow("[1] at 2026-03-01T10:00:00.000Z, which may have");
+    await reward([1]);
+    expect(client.rewards.map(({ rewards }) => rewards)).toEqual([[1], [1], [1]]);
   });
+});
+
+it("accepts completion and reward together or not at all", async () => {
+  const { client, lifecycle, reward, ledger } = setUp();
+  await reward([1]);
+  const both = { status: "ready", reward: { rewards: [0], asked: "0" } } as const;
+  await expect(lifecycle.submit(key, both)).rejects.toMatchObject({ code: "rollout_conflict" });
+  expect(client.completions).toEqual([]);
+  expect(ledger.get(key)?.completion).toBeUndefined();
+});
+
+it("refuses a reward together with the completion it waits for", async () => {
+  const { client, clock, lifecycle, view } = setUp();
+  client.failures.push(denied);
+  const both = { status: "ready", reward: { rewards: [1], asked: "1" } } as const;
+  const accepted = await clock.until(lifecycle.submit(key, both));
+  await expect(clock.until(lifecycle.outcome(accepted))).rejects.toBe(denied);
+  expect(client.rewards).toEqual([]);
+  expect(view().reward).toMatchObject({ outcome: "refused", attempts: 0 });
 });
 
 it("gives every statement its own token, and the same one each time", () => {
