@@ -21,9 +21,6 @@ let payloadPartHeaders: DataView = new DataView(new ArrayBuffer(0));
 
 /** Decodes the frames of one stream. */
 export class EventDecoder {
-  #view: DataView = payloadPartHeaders;
-  #viewed: Buffer | undefined;
-
   /**
    * Whether the frame is a PayloadPart; false for an event of another kind, which is passed over as
    * the SDKs do. Throws GatewayError for exception and error frames.
@@ -47,22 +44,17 @@ export class EventDecoder {
     throw streamError(code, headers[":error-message"] ?? code);
   }
 
-  /** Four bytes at a time through one view per chunk: a tenth of what Buffer.compare costs per frame. */
-  #hasKnownHeaders(frame: Frame): boolean {
-    const { bytes, headersAt, payloadAt } = frame;
+  /** Four bytes at a time: a tenth of what Buffer.compare costs per frame. */
+  #hasKnownHeaders({ view, headersAt, payloadAt }: Frame): boolean {
     const known = payloadPartHeaders;
     const length = known.byteLength;
     if (length === 0 || length !== payloadAt - headersAt) return false;
-    if (this.#viewed !== bytes) {
-      this.#viewed = bytes;
-      this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    }
     let at = 0;
     for (; at + 4 <= length; at += 4) {
-      if (this.#view.getInt32(headersAt + at) !== known.getInt32(at)) return false;
+      if (view.getInt32(headersAt + at) !== known.getInt32(at)) return false;
     }
     for (; at < length; at += 1) {
-      if (bytes[headersAt + at] !== known.getUint8(at)) return false;
+      if (view.getUint8(headersAt + at) !== known.getUint8(at)) return false;
     }
     return true;
   }

@@ -6,8 +6,8 @@
  * Own code because it is the hot path: @smithy/eventstream-codec splits chunks by allocating whatever
  * length a frame declares, unchecked. The tests hold this to that library and to AWS's vectors.
  */
-import { crc32 } from "node:zlib";
 import { GatewayError } from "../errors.ts";
+import { crc32 } from "./crc32.ts";
 
 /** [docs] AWS's limit for one frame; a longer declared length is refused before anything is kept for it. */
 export const maxFrameBytes = 24 * 1024 * 1024;
@@ -23,6 +23,8 @@ const crcBytesOfPrelude = 8;
  */
 export interface Frame {
   readonly bytes: Buffer;
+  /** The same bytes, for reading numbers. */
+  readonly view: DataView;
   /** The frame's first byte. */
   readonly start: number;
   /** The undecoded header block is `headersAt` to `payloadAt`. */
@@ -45,6 +47,7 @@ export class FrameSplitter {
   #expectedBytes = 0;
   readonly #frame: MutableFrame = {
     bytes: Buffer.alloc(0),
+    view: new DataView(new ArrayBuffer(0)),
     start: 0,
     headersAt: 0,
     payloadAt: 0,
@@ -63,13 +66,14 @@ export class FrameSplitter {
    */
   push(chunk: Buffer, onFrame: (frame: Frame) => void): void {
     let offset = this.#pendingBytes > 0 ? this.#completePending(chunk, onFrame) : 0;
+    const view = this.#read(chunk);
     while (chunk.length - offset >= preludeBytes) {
-      const length = frameLength(chunk, offset);
+      const length = frameLength(view, offset);
       if (chunk.length - offset < length) {
         this.#expectedBytes = length;
         break;
       }
-      onFrame(this.#check(chunk, offset, length));
+      onFrame(this.#check(offset, length));
       offset += length;
     }
     if (offset < chunk.length) this.#keep(chunk.subarray(offset));
@@ -82,7 +86,8 @@ export class FrameSplitter {
       offset = Math.min(chunk.length, preludeBytes - this.#pendingBytes);
       this.#keep(chunk.subarray(0, offset));
       if (this.#pendingBytes < preludeBytes) return offset;
-      this.#expectedBytes = frameLength(Buffer.concat(this.#pending, this.#pendingBytes), 0);
+      const prelude = Buffer.concat(this.#pending, this.#pendingBytes);
+      this.#expectedBytes = frameLength(this.#read(prelude), 0);
     }
     const end = Math.min(chunk.length, offset + this.#expectedBytes - this.#pendingBytes);
     if (end > offset) this.#keep(chunk.subarray(offset, end));
@@ -91,7 +96,8 @@ export class FrameSplitter {
       this.#pending = [];
       this.#pendingBytes = 0;
       this.#expectedBytes = 0;
-      onFrame(this.#check(bytes, 0, bytes.length));
+      this.#read(bytes);
+      onFrame(this.#check(0, bytes.length));
     }
     return end;
   }
@@ -101,16 +107,22 @@ export class FrameSplitter {
     this.#pendingBytes += bytes.length;
   }
 
-  #check(bytes: Buffer, start: number, length: number): Frame {
+  /** The bytes the next frames lie in. */
+  #read(bytes: Buffer): DataView {
+    this.#frame.bytes = bytes;
+    this.#frame.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    return this.#frame.view;
+  }
+
+  #check(start: number, length: number): Frame {
+    const frame = this.#frame;
     const payloadEnd = start + length - checksumBytes;
-    if (crc32(bytes.subarray(start, payloadEnd)) !== uint32(bytes, payloadEnd)) {
+    if (crc32(frame.view, start, payloadEnd) !== frame.view.getUint32(payloadEnd)) {
       throw frameError("a frame does not match its checksum");
     }
-    const frame = this.#frame;
-    frame.bytes = bytes;
     frame.start = start;
     frame.headersAt = start + preludeBytes;
-    frame.payloadAt = frame.headersAt + uint32(bytes, start + 4);
+    frame.payloadAt = frame.headersAt + frame.view.getUint32(start + 4);
     frame.payloadEnd = payloadEnd;
     frame.end = start + length;
     return frame;
@@ -118,10 +130,11 @@ export class FrameSplitter {
 }
 
 /** Checks the prelude at `offset` and returns the frame's declared length. */
-function frameLength(chunk: Buffer, offset: number): number {
-  const length = uint32(chunk, offset);
-  const headersLength = uint32(chunk, offset + 4);
-  if (crc32OfPrelude(chunk, offset) !== uint32(chunk, offset + crcBytesOfPrelude)) {
+function frameLength(view: DataView, offset: number): number {
+  const length = view.getUint32(offset);
+  const headersLength = view.getUint32(offset + 4);
+  const checksum = view.getUint32(offset + crcBytesOfPrelude);
+  if (crc32(view, offset, offset + crcBytesOfPrelude) !== checksum) {
     throw frameError("a frame's prelude does not match its checksum");
   }
   if (length < minFrameBytes || headersLength > length - minFrameBytes) {
@@ -132,33 +145,6 @@ function frameLength(chunk: Buffer, offset: number): number {
   }
   return length;
 }
-
-/** Big-endian. Buffer's own reader checks its arguments each time; here the bytes are known to be there. */
-function uint32(bytes: Buffer, at: number): number {
-  return (
-    (((bytes[at] ?? 0) << 24) |
-      ((bytes[at + 1] ?? 0) << 16) |
-      ((bytes[at + 2] ?? 0) << 8) |
-      (bytes[at + 3] ?? 0)) >>>
-    0
-  );
-}
-
-/** CRC-32 as zlib has it, byte by byte: for eight bytes a view and a native call would cost more. */
-function crc32OfPrelude(bytes: Buffer, offset: number): number {
-  let crc = 0xffffffff;
-  for (let at = offset; at < offset + crcBytesOfPrelude; at += 1) {
-    crc = (crcTable[(crc ^ (bytes[at] ?? 0)) & 0xff] ?? 0) ^ (crc >>> 8);
-  }
-  return (crc ^ 0xffffffff) >>> 0;
-}
-
-/** What each byte does to a CRC-32 (reflected polynomial 0xEDB88320). */
-const crcTable = Int32Array.from({ length: 256 }, (_, byte) => {
-  let crc = byte;
-  for (let bit = 0; bit < 8; bit += 1) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1;
-  return crc;
-});
 
 function frameError(what: string): GatewayError {
   return new GatewayError(

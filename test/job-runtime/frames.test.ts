@@ -3,6 +3,7 @@ import { EventStreamCodec } from "@smithy/eventstream-codec";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { GatewayError } from "../../src/errors.ts";
+import { crc32 as crc32OfView } from "../../src/job-runtime/crc32.ts";
 import { FrameSplitter, maxFrameBytes } from "../../src/job-runtime/frames.ts";
 import { PayloadDecoder } from "../../src/job-runtime/payloads.ts";
 import awsEventStreamVectors from "../fixtures/event-stream/vectors.json" with { type: "json" };
@@ -130,6 +131,22 @@ describe("frames", () => {
 
   test.each(awsEventStreamVectors.negative)("AWS's vector $name is refused", (vector) => {
     expect(() => decodeAll([Buffer.from(vector.encoded, "base64")])).toThrow(vector.error);
+  });
+});
+
+describe("the checksum", () => {
+  test("is zlib's for any piece of any bytes", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 5000 }), fc.nat(5000), fc.nat(5000), (bytes, a, b) => {
+        const [start, end] = [a % (bytes.length + 1), b % (bytes.length + 1)].sort(
+          (x, y) => x - y,
+        ) as [number, number];
+        // A view into the middle of something larger, as a chunk is.
+        const larger = Buffer.concat([Buffer.from("xyz"), bytes]);
+        const view = new DataView(larger.buffer, larger.byteOffset + 3, bytes.length);
+        expect(crc32OfView(view, start, end)).toBe(crc32(bytes.subarray(start, end)));
+      }),
+    );
   });
 });
 
