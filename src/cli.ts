@@ -1,6 +1,7 @@
 /** The command line: which commands there are and which keys have a flag. Each command is loaded when it runs. */
 import { CommanderError, Command as Program } from "commander";
 import type { Command, ProcessContext } from "./commands/command.ts";
+import { execOptions } from "./commands/exec-options.ts";
 import { ConfigError } from "./config/config-error.ts";
 import { configKey } from "./config/keys.ts";
 import type { Flags } from "./config/load.ts";
@@ -13,6 +14,10 @@ interface CommandLine {
   readonly name: string;
   readonly summary: string;
   readonly flags: readonly FlagFor[];
+  /** Flags that are no keys: declaration and description. */
+  readonly options?: readonly (readonly [string, string])[];
+  /** What follows the flags, as usage shows it. */
+  readonly operands?: string;
   readonly load: () => Promise<Command>;
 }
 
@@ -77,6 +82,15 @@ const commandLines: readonly CommandLine[] = [
     load: async () => (await import("./commands/simulate.ts")).runSimulate,
   },
   {
+    name: "exec",
+    summary:
+      "run a command as one rollout: its calls are turns, its exit is reported with a reward",
+    operands: "[command...]",
+    options: execOptions,
+    flags: [...listenFlags.slice(0, 2), ...rolloutFlags, ...serviceFlags, ...simulationFlags],
+    load: async () => (await import("./commands/exec.ts")).runExec,
+  },
+  {
     name: "doctor",
     summary: "check credentials, identity, endpoint, clock, state and ports; costs no turn",
     flags: [...listenFlags, ...rolloutFlags, ...serviceFlags],
@@ -102,6 +116,7 @@ export async function run(args: readonly string[], context: ProcessContext): Pro
   const program = new Program("turnpike")
     .description("OpenAI-compatible proxy for Amazon SageMaker AI multi-turn RL")
     .version(version)
+    .enablePositionalOptions()
     .exitOverride()
     .configureOutput({
       writeOut: (text) => context.print(text.trimEnd()),
@@ -109,11 +124,13 @@ export async function run(args: readonly string[], context: ProcessContext): Pro
     });
   for (const line of commandLines) {
     const command = declare(program, line);
-    command.action(async (options: Options) => {
+    command.action(async () => {
       const runCommand = await line.load();
+      const options: Options = command.opts();
       const flags = flagsGiven(command, line.flags, options);
-      const file = options["config"];
-      exitCode = await runCommand({ ...context, file: file === true ? undefined : file, flags });
+      const config = options["config"];
+      const file = config === true ? undefined : config;
+      exitCode = await runCommand({ ...context, file, flags, options, operands: command.args });
     });
   }
   try {
@@ -135,6 +152,11 @@ function declare(program: Program, line: CommandLine): Program {
     .command(line.name)
     .description(line.summary)
     .option("--config <file>", "YAML configuration file (TURNPIKE_CONFIG)");
+  // The command's own flags begin where its name stands: they are not ours.
+  if (line.operands !== undefined) command.argument(line.operands).passThroughOptions();
+  for (const [declaration, description] of line.options ?? []) {
+    command.option(declaration, description);
+  }
   for (const [declaration, key] of line.flags) command.option(declaration, describeFlag(key));
   return command;
 }

@@ -15,6 +15,7 @@ import { TurnGate } from "./http/turn-gate.ts";
 import { createIdentify } from "./identity/identify.ts";
 import { JobRuntimeClient } from "./job-runtime/client.ts";
 import type { CredentialSource } from "./job-runtime/credentials.ts";
+import type { AnswerSink, SampleRequest } from "./job-runtime/sample.ts";
 import { createSamplingPolicy } from "./openai/sampling-policy.ts";
 import { RolloutDesk } from "./rollouts/rollout-desk.ts";
 import { createLogger } from "./telemetry/log.ts";
@@ -32,6 +33,8 @@ export interface GatewayOverrides {
   readonly fallbackJobArn?: string;
   /** The keys of `auxiliary`: variable name → key (config/auxiliary-keys.ts). */
   readonly auxiliaryKeys?: ReadonlyMap<string, string>;
+  /** Stands between a call and its sink: `exec` reads along for its reward command. */
+  readonly watchAnswer?: (request: SampleRequest, sink: AnswerSink) => AnswerSink;
   readonly log?: Logger;
   /** Epoch milliseconds. */
   readonly now?: () => number;
@@ -113,7 +116,8 @@ function compose(config: Config, overrides: GatewayOverrides) {
       divert: auxiliary?.divert,
       identify,
       shape: createSamplingPolicy(config.sampling, (id) => ledger.samplingOf(id)),
-      sample: (request, sink) => runtime.sample(request, sink),
+      sample: (request, sink) =>
+        runtime.sample(request, overrides.watchAnswer?.(request, sink) ?? sink),
       observer: observeTurns({ ledger, metrics, log }),
       gate,
       recent: new RecentTurns({

@@ -17,6 +17,10 @@ export interface CommandContext extends ProcessContext {
   /** `--config`; without it TURNPIKE_CONFIG counts. */
   readonly file: string | undefined;
   readonly flags: Flags;
+  /** Flags of the command that are no keys, by their camel-case names: text, or true for one without a value. */
+  readonly options: Readonly<Record<string, string | true | undefined>>;
+  /** What follows the flags. */
+  readonly operands: readonly string[];
 }
 
 /** Runs to its end and returns the exit code. Throws ConfigError (exit 2) or anything else (exit 1). */

@@ -39,7 +39,11 @@ export async function runServe(context: CommandContext): Promise<number> {
 }
 
 /** The standard chain, asked at once so that the first turn need not wait for it. A failure is said once, until it is another. */
-function credentialsFor(config: Config, environment: Environment, log: Logger): CredentialSource {
+export function credentialsFor(
+  config: Config,
+  environment: Environment,
+  log: Logger,
+): CredentialSource {
   let said = "";
   const credentials = createCredentialSource({
     provider: defaultProvider({ environment, region: regionOf(config) }),

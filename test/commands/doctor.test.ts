@@ -25,6 +25,8 @@ async function doctor(environment: Record<string, string>) {
     environment: { ...freePorts, ...environment },
     file: undefined,
     flags: {},
+    options: {},
+    operands: [],
     stop: new AbortController().signal,
     print: (text) => lines.push(text),
     warn: (text) => lines.push(text),
