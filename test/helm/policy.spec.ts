@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { parse, stringify } from "yaml";
 import { agentChart } from "./support/agent-chart.ts";
 import type { Resource } from "./support/chart.ts";
+import { contains } from "./support/contains.ts";
 import { evaluate, mutated, type Pods } from "./support/kat.ts";
 import { qualityOfService } from "./support/quality-of-service.ts";
 
@@ -66,20 +67,3 @@ describe.each(["injection", "injection-everything"])("with %s.yaml", async (name
     expect(containers[0].env).toEqual(expect.arrayContaining(injected.containers[0].env));
   });
 });
-
-/** Whether everything that was there still is: maps keep their keys, lists keep their elements in order. */
-function contains(before: unknown): (after: unknown) => boolean {
-  return (after) => {
-    if (Array.isArray(before)) {
-      const rest = [...(after as unknown[])];
-      return before.every((item) => {
-        const at = rest.findIndex(contains(item));
-        return at >= 0 && rest.splice(0, at + 1).length > 0;
-      });
-    }
-    if (typeof before !== "object" || before === null) return before === after;
-    return Object.entries(before).every(([key, value]) =>
-      contains(value)((after as Record<string, unknown> | undefined)?.[key]),
-    );
-  };
-}

@@ -1,6 +1,6 @@
 {{/*
-A value as a CEL expression. Every list and map is wrapped in dyn(), since CEL's own hold one type only, and
-numbers are integers: a port of 8486.0 would be refused.
+A value as a CEL expression. Each node is wrapped in dyn(), since Kubernetes takes no literal of a list or map whose
+elements are of several types. Numbers are integers: a port of 8486.0 would be refused.
 */}}
 {{- define "turnpike.cel" -}}
 {{- if kindIs "map" . -}}
@@ -18,13 +18,13 @@ dyn([
 {{- end }}
 ])
 {{- else if kindIs "string" . -}}
-{{- toJson . -}}
+{{- printf "dyn(%s)" (toJson .) -}}
 {{- else if kindIs "bool" . -}}
-{{- toString . -}}
+{{- printf "dyn(%t)" . -}}
 {{- else -}}
 {{- if ne (floor .) (float64 .) -}}
 {{- fail (printf "%v: the injection policy takes whole numbers only; write it as text, e.g. 500m" .) -}}
 {{- end -}}
-{{- int64 . -}}
+{{- printf "dyn(%d)" (int64 .) -}}
 {{- end -}}
 {{- end -}}

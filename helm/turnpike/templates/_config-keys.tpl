@@ -4,6 +4,7 @@ server.host: {"env":"TURNPIKE_HOST","default":"127.0.0.1"}
 server.port: {"env":"TURNPIKE_PORT","default":8484}
 server.api_keys: {"env":"TURNPIKE_API_KEY","default":[],"secret":true}
 server.allowed_hosts: {"env":"TURNPIKE_ALLOWED_HOSTS","default":[]}
+server.public_url: {"env":"TURNPIKE_PUBLIC_URL","default":null}
 server.max_body_bytes: {"env":"TURNPIKE_MAX_BODY_BYTES","default":33554432}
 server.max_header_bytes: {"env":"TURNPIKE_MAX_HEADER_BYTES","default":16384}
 server.max_concurrent_turns: {"env":"TURNPIKE_MAX_CONCURRENT_TURNS","default":1024}

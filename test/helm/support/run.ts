@@ -37,3 +37,8 @@ export async function succeed(program: string, args: readonly string[]): Promise
   if (code !== 0) throw new Error(`${program} ${args.join(" ")}: ${stderr}`);
   return stdout;
 }
+
+/** As `succeed`, for what prints JSON. */
+export async function json<T>(program: string, args: readonly string[]): Promise<T> {
+  return JSON.parse(await succeed(program, args)) as T;
+}
