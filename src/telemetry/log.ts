@@ -1,7 +1,8 @@
 /** One JSON line per event on stdout. Ids, status, bytes and timings; never a body, a key or a signature. */
-import { type DestinationStream, type Logger, destination as openDestination, pino } from "pino";
+import { type DestinationStream, type Logger, pino } from "pino";
 import type { TurnEnd, TurnStart } from "../rollouts/turn.ts";
 import { version } from "../version.ts";
+import { batchedStandardOutput } from "./line-batch.ts";
 
 export type LogLevel = "trace" | "debug" | "info" | "warn" | "error" | "silent";
 
@@ -31,15 +32,6 @@ const secretNames = [
 
 const containers = ["headers", "request", "config", "server"];
 
-/** Bytes of lines that are written at once, and how long a lone line waits for company. */
-const batchBytes = 8 * 1024;
-const flushEveryMs = 250;
-
-/**
- * Lines are written asynchronously and in batches: at hundreds of turns a second a write each would cost more
- * than the lines. They are flushed when the process ends (pino registers that for `sync: false`); what SIGKILL
- * can lose is the last quarter of a second.
- */
 export function createLogger({ level, destination }: LoggerOptions): Logger {
   const options = {
     level,
@@ -49,16 +41,7 @@ export function createLogger({ level, destination }: LoggerOptions): Logger {
     serializers: { err: describeError },
     redact: { paths: [...secretNames, ...containers.flatMap(within)], censor: "[redacted]" },
   };
-  return pino(options, destination ?? standardOutput());
-}
-
-function standardOutput(): DestinationStream {
-  return openDestination({
-    dest: 1,
-    sync: false,
-    minLength: batchBytes,
-    periodicFlush: flushEveryMs,
-  });
+  return pino(options, destination ?? batchedStandardOutput());
 }
 
 function within(container: string): string[] {
