@@ -40,8 +40,11 @@ export interface TurnParts {
 type TurnState = "running" | "whole" | "ended" | "failed" | "abandoned";
 
 export class Turn implements AnswerSink, RunningTurn {
-  readonly #parts: TurnParts;
-  readonly #call: SampleCall;
+  /** Without the request: a turn kept for joiners must not keep a body that may be megabytes long. */
+  readonly #parts: Omit<TurnParts, "request" | "sample">;
+  /** Until the turn is settled. */
+  #call: SampleCall | undefined;
+  #attempts = 0;
   readonly #writers = new Set<ClientWriter>();
   #state: TurnState = "running";
   #shaper: StreamShaper | undefined;
@@ -58,9 +61,9 @@ export class Turn implements AnswerSink, RunningTurn {
   #firstByteMs: number | undefined;
   #usage: TokenCounts | undefined;
 
-  constructor(parts: TurnParts) {
+  constructor({ request, sample, ...parts }: TurnParts) {
     this.#parts = parts;
-    this.#call = parts.sample(parts.request, this);
+    this.#call = sample(request, this);
     if (parts.maxKeptBytes === 0) this.#kept = undefined;
   }
 
@@ -96,7 +99,7 @@ export class Turn implements AnswerSink, RunningTurn {
       return;
     }
     this.#attach(outgoing, {});
-    this.#call.start();
+    this.#call?.start();
   }
 
   /** A retry of the same request: it gets everything from the first byte on. */
@@ -119,7 +122,7 @@ export class Turn implements AnswerSink, RunningTurn {
 
   /** Ends the turn now, with an error the clients can see. */
   cutShort(error: GatewayError): void {
-    this.#call.abort();
+    this.#call?.abort();
     if (this.#state === "running") this.fail(error);
     for (const writer of this.#writers) writer.destroyAfter(1_000);
     this.#settleIfOver();
@@ -206,7 +209,7 @@ export class Turn implements AnswerSink, RunningTurn {
 
   /** Nobody waits for the answer: the service need not go on either. */
   #abandon(): void {
-    this.#call.abort();
+    this.#call?.abort();
     this.#state = "abandoned";
     this.#settleIfOver();
   }
@@ -232,14 +235,14 @@ export class Turn implements AnswerSink, RunningTurn {
   /** The slowest client sets the pace: its answer would pile up here otherwise. */
   #resumeIfClear(): void {
     for (const writer of this.#writers) if (writer.blocked) return;
-    this.#call.resume();
+    this.#call?.resume();
   }
 
   #headers(): Record<string, string> {
     return {
       "x-turnpike-trajectory-id": this.#parts.identity.trajectoryId,
       "x-turnpike-turn": String(this.#parts.observed.number),
-      "x-turnpike-attempts": String(this.#call.attempts),
+      "x-turnpike-attempts": String(this.#call?.attempts ?? this.#attempts),
     };
   }
 
@@ -252,7 +255,10 @@ export class Turn implements AnswerSink, RunningTurn {
     const outcome = this.#outcome();
     const error = this.#error;
     const usage = this.#usage ?? this.#shaper?.usage();
-    const requestId = this.#call.requestId ?? error?.requestId;
+    const call = this.#call;
+    this.#call = undefined;
+    this.#attempts = call?.attempts ?? 0;
+    const requestId = call?.requestId ?? error?.requestId;
     this.#parts.observed.end({
       outcome,
       status: this.#lastStatus,
@@ -262,9 +268,9 @@ export class Turn implements AnswerSink, RunningTurn {
       bytesOut: this.#bytesOut,
       ...(this.#firstByteMs === undefined ? {} : { firstByteMs: this.#firstByteMs }),
       durationMs: performance.now() - this.#parts.arrivedAt,
-      attempts: this.#call.attempts,
+      attempts: this.#attempts,
       ...(usage ? { usage } : {}),
-      ...(this.#call.possibleDuplicate ? { possibleDuplicate: true } : {}),
+      ...(call?.possibleDuplicate ? { possibleDuplicate: true } : {}),
     });
     this.#parts.onSettled(this, outcome);
   }
