@@ -32,6 +32,8 @@ async function bundle(): Promise<OutputChunk[]> {
     // `using` is compiled down: Node 22 does not know it.
     transform: { target: "node22.19" },
     plugins: [yamlBesideTheBundle(), ownCodeOnlyInMaps()],
+    // What `serve` needs is in one chunk whoever imports it.
+    checks: { ineffectiveDynamicImport: false },
     onLog: (level, { message }) => {
       if (level === "warn") throw new Error(message);
     },
@@ -69,7 +71,8 @@ function yamlBesideTheBundle(): Plugin {
       filter: { id: /src\/config\/file\.ts$/ },
       handler(code) {
         if (!code.includes(asWritten)) throw new Error(`src/config/file.ts has no ${asWritten}`);
-        return { code: code.replace(asWritten, asWritten.replace("yaml", "./yaml.js")), map: null };
+        const bundled = `${asWritten.replace("yaml", "./yaml.js")}.default`;
+        return { code: code.replace(asWritten, bundled), map: null };
       },
     },
   };
