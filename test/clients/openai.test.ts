@@ -1,5 +1,5 @@
 import OpenAI, { APIError } from "openai";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { type Pair, startPair } from "../support/gateway.ts";
 import { testJobArn } from "../support/simulator.ts";
 
@@ -109,6 +109,19 @@ describe("the official openai client", () => {
     await ask(clientOf(pair, { path: "/v1" }));
     const ids = pair.simulator.trajectories().map(({ trajectoryId }) => trajectoryId);
     expect(ids).toEqual(["by/path", "by-header", "by-key", "by-config"]);
+  });
+
+  test("needs nothing but the environment a rollout's registration gives", async () => {
+    await using pair = await startPair();
+    const registered = await fetch(`${pair.gateway.url}/rollouts`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ id: "by/environment", job_arn: testJobArn }),
+    });
+    const { env } = (await registered.json()) as { env: Record<string, string> };
+    for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value);
+    await new OpenAI().chat.completions.create({ model, messages });
+    expect(pair.simulator.trajectory(testJobArn, "by/environment")?.turns).toHaveLength(1);
   });
 
   test("gets its own error classes, with message, code and request id", async () => {

@@ -22,7 +22,7 @@ os.environ |= {
 import pytest  # noqa: E402
 
 from arithmetic import SCRIPT  # noqa: E402
-from turnpike import Rollout, Turnpike  # noqa: E402
+from turnpike import FREE_PORTS, Rollout, Turnpike  # noqa: E402
 
 outside: list[str] = []
 
@@ -59,8 +59,6 @@ def nothing_leaves_this_machine():
     outside.clear()
     assert noted == []
 
-
-FREE_PORTS = ("--port", "0", "--ops-port", "0", "--simulator-port", "0")
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,8 @@
 """`npm run test:clients`: the Python clients against turnpike processes. Needs python3 and, once, PyPI.
 
 The newest releases of some clients cannot be installed beside the newest `openai`, so there are two environments,
-one per folder with a requirements.txt. They are kept in a cache and made anew when those pins change.
-Arguments are handed to pytest. Ends with the line `N passed, N failed`.
+one per folder with a requirements.txt; what is in both/ runs in either. They are kept in a cache and made anew when
+those pins change. Arguments are handed to pytest. Ends with the line `N passed, N failed`.
 """
 
 import hashlib
@@ -43,7 +43,8 @@ def run(folder: Path, arguments: list[str]) -> tuple[int, int]:
         report = Path(scratch) / "report.xml"
         options = ["-p", "no:cacheprovider", "-ra", f"--junit-xml={report}", *arguments]
         python = environment(folder)
-        code = subprocess.run([python, "-m", "pytest", folder.name, *options], cwd=HERE).returncode
+        command = [python, "-m", "pytest", folder.name, "both", *options]
+        code = subprocess.run(command, cwd=HERE).returncode
         if not report.exists():
             return 0, 1
         suite = ElementTree.parse(report).getroot().find("testsuite")

@@ -12,12 +12,15 @@ from urllib.request import Request, urlopen
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
+FREE_PORTS = ("--port", "0", "--ops-port", "0", "--simulator-port", "0")
+
 
 class Turnpike:
     """Runs `turnpike <arguments>` until the `with` ends; `printed` is what it says at its start."""
 
-    def __init__(self, *arguments: str):
+    def __init__(self, *arguments: str, environment: dict[str, str] | None = None):
         self._arguments = arguments
+        self._environment = environment or {}
 
     def __enter__(self) -> "Turnpike":
         self._log = tempfile.TemporaryFile("w+")
@@ -27,7 +30,8 @@ class Turnpike:
             stderr=self._log,
             text=True,
             # No HOME of anyone's: what is tested is what a clean machine does.
-            env={"PATH": os.environ["PATH"], "HOME": tempfile.gettempdir()},
+            env={"PATH": os.environ["PATH"], "HOME": tempfile.gettempdir()}
+            | self._environment,
         )
         self.printed = ""
         for line in self._process.stdout:
