@@ -24,7 +24,6 @@ async function outcomeOf(command: string, file: string): Promise<Outcome> {
   const [, simulator = ""] = await turnpike.printed(/^Turns +curl (\S+)\/_simulator/mu);
   const [, baseUrl = ""] = await turnpike.printed(/OPENAI_BASE_URL=(\S+)/u);
   const { stdout, stderr } = await run(command, [join(examples, file)], {
-    // biome-ignore lint/style/noProcessEnv: an example needs PATH for its tools, as in a user's shell
     env: { PATH: process.env["PATH"], OPENAI_BASE_URL: baseUrl, OPENAI_API_KEY: apiKey },
   });
   const answer = await fetch(`${simulator}/_simulator/trajectories`);
