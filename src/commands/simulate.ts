@@ -26,7 +26,7 @@ function banner(config: Config, simulation: Simulation): string {
 
 For a gateway or an AWS SDK${access_key_id === null ? " (credentials made for this run)" : ""}:
   export AWS_ENDPOINT_URL_SAGEMAKERJOBRUNTIME=${simulator.url}
-  export AWS_REGION=${region}
+  export AWS_REGION=${region} AWS_DEFAULT_REGION=${region}
   export AWS_ACCESS_KEY_ID=${credentials.accessKeyId}
   export AWS_SECRET_ACCESS_KEY=${access_key_id === null ? credentials.secretAccessKey : "<simulator.secret_access_key>"}
   unset AWS_PROFILE AWS_SESSION_TOKEN
