@@ -28,6 +28,13 @@ const listenFlags: readonly FlagFor[] = [
   ["--ops-port <port>", "ops.port"],
 ];
 
+const ingressFlags: readonly FlagFor[] = [
+  ["--ingress", "ingress.enabled"],
+  ["--ingress-host <host>", "ingress.host"],
+  ["--ingress-port <port>", "ingress.port"],
+  ["--agent-url <url>", "agent.url"],
+];
+
 const rolloutFlags: readonly FlagFor[] = [
   ["--job-arn <arn>", "identity.job_arn"],
   ["--trajectory-id <id>", "identity.trajectory_id"],
@@ -60,13 +67,19 @@ const commandLines: readonly CommandLine[] = [
   {
     name: "dev",
     summary: "gateway with an embedded simulator of the service; needs no AWS account",
-    flags: [...listenFlags, ...simulatorListenFlags, ...rolloutFlags, ...simulationFlags],
+    flags: [
+      ...listenFlags,
+      ...simulatorListenFlags,
+      ...rolloutFlags,
+      ...ingressFlags,
+      ...simulationFlags,
+    ],
     load: async () => (await import("./commands/dev.ts")).runDev,
   },
   {
     name: "serve",
     summary: "gateway to the service",
-    flags: [...listenFlags, ...rolloutFlags, ...serviceFlags],
+    flags: [...listenFlags, ...rolloutFlags, ...ingressFlags, ...serviceFlags],
     load: async () => (await import("./commands/serve.ts")).runServe,
   },
   {

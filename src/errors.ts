@@ -41,6 +41,9 @@ const kinds = {
   unsupported_media_type: { status: 415, type: invalid },
   headers_too_large: { status: 431, type: invalid },
   too_many_turns: { status: 429, type: "rate_limit_error" },
+  too_many_rollouts: { status: 429, type: "rate_limit_error" },
+  /** The ingress's agent ended badly, and nothing is reported of the rollout. */
+  agent_failed: { status: 502, type: "api_error" },
   client_closed: { status: 499, type: invalid },
   // What the service said (service.md, "Errors").
   service_validation: { status: 400, type: invalid },

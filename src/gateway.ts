@@ -4,15 +4,23 @@ import type { AuxiliaryCalls } from "./auxiliary/auxiliary-calls.ts";
 import { createAuxiliary } from "./auxiliary/create-auxiliary.ts";
 import type { Config } from "./config/schema.ts";
 import { createApp } from "./http/app.ts";
+import type { Corridor } from "./http/chat-completions.ts";
 import { createGuard } from "./http/guard.ts";
 import { type Listener, listen } from "./http/listener.ts";
 import { modelRoutes } from "./http/models.ts";
 import { observeTurns } from "./http/observe-turns.ts";
 import { createOpsApp, type ReadinessChecks } from "./http/ops.ts";
 import { RecentTurns } from "./http/recent-turns.ts";
+import type { RegistrationSettings } from "./http/register-rollout.ts";
 import { rolloutRoutes } from "./http/rollouts.ts";
 import { TurnGate } from "./http/turn-gate.ts";
 import { createIdentify } from "./identity/identify.ts";
+import { createJobCheck } from "./identity/job-policy.ts";
+import {
+  type IngressContext,
+  type RunningIngress,
+  startIngress,
+} from "./ingress/create-ingress.ts";
 import { JobRuntimeClient } from "./job-runtime/client.ts";
 import type { CredentialSource } from "./job-runtime/credentials.ts";
 import type { AnswerSink, SampleRequest } from "./job-runtime/sample.ts";
@@ -35,6 +43,8 @@ export interface GatewayOverrides {
   readonly auxiliaryKeys?: ReadonlyMap<string, string>;
   /** Stands between a call and its sink: `exec` reads along for its reward command. */
   readonly watchAnswer?: (request: SampleRequest, sink: AnswerSink) => AnswerSink;
+  /** What the agents that the ingress starts find in theirs; default nothing. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
   readonly log?: Logger;
   /** Epoch milliseconds. */
   readonly now?: () => number;
@@ -44,6 +54,8 @@ export interface Gateway extends AsyncDisposable {
   /** `http://127.0.0.1:8484`. */
   readonly url: string;
   readonly opsUrl: string;
+  /** `undefined` without `ingress.enabled`. */
+  readonly ingressUrl: string | undefined;
   /**
    * Drains: no new turns, those in flight and the deliveries go on up to `shutdown.drain_ms`; then turns end with
    * an error, and deliveries stay in the store.
@@ -74,7 +86,12 @@ export async function createGateway(config: Config, overrides: GatewayOverrides)
     const { host, port } = config.ops;
     const ops = await listen({ app: parts.opsApp, host, port, maxHeaderBytes });
     parts.desk.start();
-    return new RunningGateway({ ...parts, gateway, ops, drainMs: config.shutdown.drain_ms });
+    const ingress = await openIngress(config, parts).catch(async (error: unknown) => {
+      await ops.close();
+      throw error;
+    });
+    const drainMs = config.shutdown.drain_ms;
+    return new RunningGateway({ ...parts, gateway, ops, ingress, drainMs });
   } catch (error) {
     await gateway.close();
     parts.desk.close();
@@ -83,11 +100,22 @@ export async function createGateway(config: Config, overrides: GatewayOverrides)
   }
 }
 
+/** Last of the three listeners: whom it starts may call the gateway at once. */
+async function openIngress(config: Config, parts: Composed): Promise<RunningIngress | undefined> {
+  if (!config.ingress.enabled) return undefined;
+  const ingress = await startIngress(config, parts.ingressContext);
+  parts.state.watchAnswer ??= ingress.recorder?.watch.bind(ingress.recorder);
+  return ingress;
+}
+
 /** What changes while it runs. */
 interface GatewayState {
   publicUrl: string;
   draining: boolean;
+  watchAnswer: GatewayOverrides["watchAnswer"];
 }
+
+type Composed = ReturnType<typeof compose>;
 
 function compose(config: Config, overrides: GatewayOverrides) {
   const log = overrides.log ?? createLogger({ level: config.log.level });
@@ -97,7 +125,8 @@ function compose(config: Config, overrides: GatewayOverrides) {
   const { ledger, lifecycle } = desk;
   const runtime = createRuntime(config, overrides);
   const gate = new TurnGate(config.server.max_concurrent_turns);
-  const state: GatewayState = { publicUrl: "", draining: false };
+  const { watchAnswer, environment = {} } = overrides;
+  const state: GatewayState = { publicUrl: "", draining: false, watchAnswer };
   const jobArn = config.identity.job_arn ?? overrides.fallbackJobArn ?? null;
   const { allowed_jobs: allowedJobs } = config.identity;
   const asksForKey = config.server.api_keys.length > 0;
@@ -111,13 +140,21 @@ function compose(config: Config, overrides: GatewayOverrides) {
   });
   const keys = overrides.auxiliaryKeys ?? new Map<string, string>();
   const auxiliary = createAuxiliary(config, { keys, identify, ledger, metrics, log });
+  const registration: RegistrationSettings = {
+    ledger,
+    jobArn,
+    checkJob: createJobCheck(allowedJobs, jobArn),
+    endpoint: overrides.endpoint ?? config.job_runtime.endpoint,
+    publicUrl: () => state.publicUrl,
+    asksForKey,
+  };
   const app = createApp({
     corridor: {
       divert: auxiliary?.divert,
       identify,
       shape: createSamplingPolicy(config.sampling, (id) => ledger.samplingOf(id)),
       sample: (request, sink) =>
-        runtime.sample(request, overrides.watchAnswer?.(request, sink) ?? sink),
+        runtime.sample(request, state.watchAnswer?.(request, sink) ?? sink),
       observer: observeTurns({ ledger, metrics, log }),
       gate,
       recent: new RecentTurns({
@@ -125,29 +162,42 @@ function compose(config: Config, overrides: GatewayOverrides) {
         ttlMs: config.retries.replay_ttl_ms,
         maxBytes: config.retries.replay_max_bytes,
       }),
-      limits: {
-        maxBodyBytes: config.server.max_body_bytes,
-        pingMs: config.timeouts.ping_ms,
-        doneMarker: config.stream.done_marker,
-        joinGraceMs: config.retries.join_grace_ms,
-        maxKeptBytes: config.retries.replay ? config.retries.replay_max_bytes / 4 : 0,
-      },
+      limits: limitsOf(config),
     },
     rollouts: rolloutRoutes({
-      ledger,
+      ...registration,
       lifecycle,
       waitMs: config.delivery.wait_s * 1_000,
-      jobArn,
       allowedJobs,
-      asksForKey,
-      endpoint: overrides.endpoint ?? config.job_runtime.endpoint,
-      publicUrl: () => state.publicUrl,
     }),
     models: modelRoutes(config.models),
     onInternalError: (error) => log.error({ err: error }, "internal error"),
   });
   const opsApp = createOpsApp({ metrics, ready: () => readiness(state, overrides.credentials) });
-  return { app, opsApp, runtime, gate, auxiliary, desk, log, state };
+  const ingressContext: IngressContext = {
+    ledger,
+    lifecycle,
+    metrics,
+    log,
+    registration: { ...registration, publicUrl: () => localUrl(state.publicUrl) },
+    environment,
+  };
+  return { app, opsApp, runtime, gate, auxiliary, desk, log, state, ingressContext };
+}
+
+function limitsOf(config: Config): Corridor["limits"] {
+  return {
+    maxBodyBytes: config.server.max_body_bytes,
+    pingMs: config.timeouts.ping_ms,
+    doneMarker: config.stream.done_marker,
+    joinGraceMs: config.retries.join_grace_ms,
+    maxKeptBytes: config.retries.replay ? config.retries.replay_max_bytes / 4 : 0,
+  };
+}
+
+/** An agent beside the gateway finds one that listens on every address on this machine's own. */
+function localUrl(url: string): string {
+  return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
 }
 
 function createRuntime(config: Config, overrides: GatewayOverrides): JobRuntimeClient {
@@ -197,6 +247,7 @@ async function readiness(
 interface RunningParts {
   readonly gateway: Listener;
   readonly ops: Listener;
+  readonly ingress: RunningIngress | undefined;
   readonly runtime: JobRuntimeClient;
   readonly gate: TurnGate;
   readonly auxiliary: AuxiliaryCalls | undefined;
@@ -209,6 +260,7 @@ interface RunningParts {
 class RunningGateway implements Gateway {
   readonly url: string;
   readonly opsUrl: string;
+  readonly ingressUrl: string | undefined;
   readonly #parts: RunningParts;
   #closing: Promise<void> | undefined;
 
@@ -216,6 +268,7 @@ class RunningGateway implements Gateway {
     this.#parts = parts;
     this.url = parts.gateway.url;
     this.opsUrl = parts.ops.url;
+    this.ingressUrl = parts.ingress?.url;
   }
 
   close(): Promise<void> {
@@ -228,14 +281,18 @@ class RunningGateway implements Gateway {
   }
 
   async #drain(): Promise<void> {
-    const { gateway, ops, runtime, gate, auxiliary, desk, log, state, drainMs } = this.#parts;
+    const { gateway, ops, ingress, runtime, gate, auxiliary, desk, log, state, drainMs } =
+      this.#parts;
     const startedAt = performance.now();
     state.draining = true;
     if (gate.inFlight > 0) {
       log.info({ turns_in_flight: gate.inFlight, drain_ms: drainMs }, "draining");
     }
+    // First the agents, while they still get turns: they are ended when half of the time is over.
+    await ingress?.close(drainMs / 2);
     // Still listening: an agent whose last turn ends now has yet to complete its rollout.
-    await Promise.all([gate.close(drainMs), auxiliary?.close(drainMs)]);
+    const turnsMs = ingress === undefined ? drainMs : timeLeft(drainMs, startedAt);
+    await Promise.all([gate.close(turnsMs), auxiliary?.close(turnsMs)]);
     await desk.drain(timeLeft(drainMs, startedAt));
     await gateway.close();
     await auxiliary?.[Symbol.asyncDispose]();

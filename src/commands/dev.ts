@@ -18,7 +18,7 @@ export async function runDev(context: CommandContext): Promise<number> {
   const auxiliaryKeys = readAuxiliaryKeys(config, environment);
   const simulation = await startSimulation(config, listeners.dev);
   try {
-    const overrides = { fallbackTrajectoryId: trajectoryId, auxiliaryKeys };
+    const overrides = { fallbackTrajectoryId: trajectoryId, auxiliaryKeys, environment };
     const gateway = await startGateway(config, simulation, overrides).catch((error: unknown) => {
       throw startError(error, config, listeners.dev);
     });
@@ -37,7 +37,7 @@ export async function runDev(context: CommandContext): Promise<number> {
 function startGateway(
   config: Config,
   { simulator, region, credentials }: Simulation,
-  overrides: Pick<GatewayOverrides, "fallbackTrajectoryId" | "auxiliaryKeys">,
+  overrides: Pick<GatewayOverrides, "fallbackTrajectoryId" | "auxiliaryKeys" | "environment">,
 ): Promise<Gateway> {
   return createGateway(config, {
     credentials: createCredentialSource({ provider: () => Promise.resolve(credentials) }),
@@ -65,7 +65,7 @@ function banner({ config, gateway, simulation, trajectoryId }: Running): string 
     stream: true,
     messages: [{ role: "user", content: "Hello" }],
   });
-  return `turnpike dev: gateway ${gateway.url}, simulator ${simulation.simulator.url}, ops ${gateway.opsUrl}
+  return `turnpike dev: gateway ${gateway.url}, simulator ${simulation.simulator.url}, ops ${gateway.opsUrl}${gateway.ingressUrl === undefined ? "" : `, ingress ${gateway.ingressUrl}`}
 
 Point an agent at it:
   export OPENAI_BASE_URL=${base}

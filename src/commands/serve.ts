@@ -21,13 +21,19 @@ export async function runServe(context: CommandContext): Promise<number> {
   const auxiliaryKeys = readAuxiliaryKeys(config, environment);
   const log = createLogger({ level: config.log.level });
   const credentials = credentialsFor(config, environment, log);
-  const gateway = await createGateway(config, { credentials, log, auxiliaryKeys }).catch(
-    (error: unknown) => {
-      throw startError(error, config, listeners.serve);
-    },
-  );
+  const gateway = await createGateway(config, {
+    credentials,
+    log,
+    auxiliaryKeys,
+    environment,
+  }).catch((error: unknown) => {
+    throw startError(error, config, listeners.serve);
+  });
   try {
-    log.info({ url: gateway.url, ops_url: gateway.opsUrl, version }, "listening");
+    log.info(
+      { url: gateway.url, ops_url: gateway.opsUrl, ingress_url: gateway.ingressUrl, version },
+      "listening",
+    );
     const mismatch = regionMismatch(loaded);
     if (mismatch !== undefined) log.warn({ advice: mismatch.advice }, mismatch.text);
     await stopped(stop);

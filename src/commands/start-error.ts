@@ -10,7 +10,7 @@ export class StartError extends Error {
 export interface Listener {
   readonly what: string;
   /** The section with its `host` and `port`. */
-  readonly section: "server" | "ops" | "simulator";
+  readonly section: "server" | "ops" | "simulator" | "ingress";
   readonly flags: { readonly host: string; readonly port: string };
 }
 
@@ -24,6 +24,11 @@ const ops: Listener = {
   section: "ops",
   flags: { host: "--ops-host", port: "--ops-port" },
 };
+const ingress: Listener = {
+  what: "the ingress",
+  section: "ingress",
+  flags: { host: "--ingress-host", port: "--ingress-port" },
+};
 const simulatorBeside: Listener = {
   what: "the simulator",
   section: "simulator",
@@ -36,8 +41,8 @@ const simulatorAlone: Listener = {
 
 /** The listeners of each command, for `startError`. */
 export const listeners = {
-  serve: [gateway, ops],
-  dev: [gateway, ops, simulatorBeside],
+  serve: [gateway, ops, ingress],
+  dev: [gateway, ops, ingress, simulatorBeside],
   simulate: [simulatorAlone],
 } as const satisfies Record<string, readonly Listener[]>;
 

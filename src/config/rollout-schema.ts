@@ -73,7 +73,7 @@ export const ingress = z.strictObject({
   respond: key(
     z.enum(["accepted", "completed"]).default("accepted"),
     "TURNPIKE_INGRESS_RESPOND",
-    "`accepted`: answer 202 at once. `completed`: answer when completion and reward are delivered.",
+    "`accepted`: answer at once. `completed`: answer when completion and reward are delivered.",
   ),
   max_concurrent: key(
     count.max(10_000).default(96),

@@ -13,7 +13,12 @@ export async function readJsonObject(
   incoming: IncomingMessage,
   maxBytes = maxJsonBodyBytes,
 ): Promise<JsonObject> {
-  const text = (await readSmallBody(incoming, maxBytes)).toString("utf8").trim();
+  return parseJsonObject(await readSmallBody(incoming, maxBytes));
+}
+
+/** An empty body is an empty object. Throws `invalid_json`. */
+export function parseJsonObject(body: Buffer): JsonObject {
+  const text = body.toString("utf8").trim();
   if (text === "") return {};
   const parsed = parse(text);
   if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)) {
@@ -22,7 +27,8 @@ export async function readJsonObject(
   throw new GatewayError("invalid_json", "The request's body must be a JSON object, {…}.");
 }
 
-async function readSmallBody(incoming: IncomingMessage, maxBytes: number): Promise<Buffer> {
+/** Throws `body_too_large` and `client_closed`. */
+export async function readSmallBody(incoming: IncomingMessage, maxBytes: number): Promise<Buffer> {
   try {
     return await readBody(incoming, maxBytes);
   } catch (thrown) {
