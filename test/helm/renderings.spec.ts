@@ -76,7 +76,7 @@ describe("a gateway", () => {
       ofKind(await resources({ file, set }), "Deployment")["spec"].template.metadata.annotations[
         "checksum/config"
       ];
-    expect(await checksum()).toBe(await checksum("gateway.service.port=80"));
+    expect(await checksum()).toBe(await checksum("gateway.service.type=NodePort"));
     expect(await checksum()).not.toBe(await checksum("config.log.level=debug"));
   });
 
@@ -86,6 +86,16 @@ describe("a gateway", () => {
       expect(config).toMatch(new RegExp(`^ *- ${name.replaceAll(".", "\\.")}$`, "m"));
     }
     expect(config).toContain("- turnpike.example.com");
+  });
+
+  it("tells rollouts its Service's URL, or the one it is known by", async () => {
+    const file = valuesOf("gateway");
+    const publicUrl = "https://turnpike.example.com";
+    expect(configOf(await resources({ file }))).toContain(
+      "public_url: http://turnpike.rl.svc:8484",
+    );
+    const known = await resources({ file, set: [`config.server.public_url=${publicUrl}`] });
+    expect(configOf(known)).toContain(`public_url: ${publicUrl}`);
   });
 });
 

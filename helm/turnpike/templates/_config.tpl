@@ -100,10 +100,20 @@ since the kubelet expands $(NAME).
 {{- concat $hosts $more | uniq | toJson -}}
 {{- end -}}
 
+{{/* The Service's URL: what a registered rollout is told, unless the gateway is known by another name. */}}
+{{- define "turnpike.gateway.url" -}}
+{{- printf "http://%s.%s.svc:%d" (include "turnpike.fullname" .) .Release.Namespace (int .Values.gateway.service.port) -}}
+{{- end -}}
+
 {{/* A gateway's turnpike.yaml. */}}
 {{- define "turnpike.gateway.config" -}}
+{{- $publicUrl := include "turnpike.config.value" (dict "config" .Values.config "path" "server.public_url") -}}
 {{- $set := dict
-  "server" (dict "host" .Values.gateway.host "allowed_hosts" (include "turnpike.gateway.hosts" . | fromJsonArray))
+  "server" (dict
+    "host" .Values.gateway.host
+    "allowed_hosts" (include "turnpike.gateway.hosts" . | fromJsonArray)
+    "public_url" (eq $publicUrl "null" | ternary (include "turnpike.gateway.url" .) (fromJson (printf `{"value":%s}` $publicUrl)).value)
+  )
   "ops" (dict "host" .Values.gateway.host)
   "state" (dict "dir" "/var/lib/turnpike")
   "shutdown" (dict "drain_ms" (include "turnpike.gateway.drainMs" . | int64))

@@ -35,7 +35,8 @@ folder=$(mktemp -d)
 pids=()
 down() {
   local status=$?
-  [ ${#pids[@]} -eq 0 ] || kill "${pids[@]}" 2> /dev/null || true
+  # Nothing is to be saved, and an API server whose etcd has gone first does not end by itself.
+  [ ${#pids[@]} -eq 0 ] || kill -KILL "${pids[@]}" 2> /dev/null || true
   wait
   rm -rf "$folder"
   exit $status
