@@ -36,8 +36,7 @@ pids=()
 down() {
   local status=$?
   # Nothing is to be saved, and an API server whose etcd has gone first does not end by itself.
-  [ ${#pids[@]} -eq 0 ] || kill -KILL "${pids[@]}" 2> /dev/null || true
-  wait
+  [ ${#pids[@]} -eq 0 ] || { kill -KILL "${pids[@]}" && wait; } 2> /dev/null || true
   rm -rf "$folder"
   exit $status
 }
