@@ -90,7 +90,7 @@ export class Ingress {
 
   /** Throws `shutting_down` and `too_many_rollouts` for a rollout that is not known yet. Before it is registered. */
   checkRoom(key: RolloutKey): void {
-    if (this.#find(key) !== undefined) return;
+    if (this.#find(key) !== undefined || this.#reported(key) !== undefined) return;
     if (this.#isClosed) {
       throw new GatewayError("shutting_down", "turnpike is shutting down and starts no rollouts.", {
         retryAfterMs: 1_000,
@@ -110,7 +110,7 @@ export class Ingress {
   accept(arrived: ArrivedRollout): RolloutTask {
     const { id: trajectoryId, job_arn: jobArn } = arrived.registered;
     const key = { trajectoryId, jobArn };
-    const known = this.#find(key);
+    const known = this.#find(key) ?? this.#reported(key);
     if (known !== undefined) return known;
     const task: OpenTask = {
       key,
@@ -141,6 +141,21 @@ export class Ingress {
 
   #find(key: RolloutKey): OpenTask | undefined {
     return this.#open.get(nameOf(key)) ?? this.#ended.get(nameOf(key));
+  }
+
+  /** Completed before this process began, or by its agent itself: another run could add nothing to it. */
+  #reported(key: RolloutKey): OpenTask | undefined {
+    const rollout = this.#parts.ledger.get(key);
+    if (rollout?.completion === undefined || !rollout.isSealed) return undefined;
+    const { completion, reward, notes } = rollout;
+    const rewards = reward === undefined ? {} : { reward: { rewards: reward.said.rewards } };
+    const conclusion: Conclusion = {
+      outcome: notes.agent?.outcome ?? "finished",
+      detail: notes.agent?.detail ?? "it was completed already",
+      report: { status: completion.said.status, ...rewards },
+    };
+    const result = Promise.resolve({ conclusion, unreported: undefined });
+    return { key, state: "ended", result };
   }
 
   async #run(task: OpenTask, arrived: ArrivedRollout): Promise<RolloutResult> {

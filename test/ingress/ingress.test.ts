@@ -273,6 +273,19 @@ describe("the ingress with an HTTP agent", spawning, () => {
     expect(agent.tasks).toHaveLength(1);
   });
 
+  it("starts no agent for a rollout that is completed already", async () => {
+    const agent = await startAgent(() => ({ reward: 1 }));
+    const { ask, pair } = await setUp({ agent: { url: agent.url } });
+    const body = { status: "ready", reward: 0.5 };
+    await call(`${pair.gateway.url}/rollouts/r-1/complete`, { body });
+    expect((await ask("/rollout", { body: request("r-1") })).json).toMatchObject({
+      status: "completed",
+      detail: "it was completed already",
+      reported: { status: "ready", rewards: [0.5] },
+    });
+    expect(agent.tasks).toEqual([]);
+  });
+
   it("runs so many at once, lets so many wait, and refuses the next", async () => {
     const go = Promise.withResolvers<void>();
     const agent = await startAgent(async () => {
