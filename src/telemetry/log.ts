@@ -2,7 +2,7 @@
 import { type DestinationStream, type Logger, pino } from "pino";
 import type { TurnEnd, TurnStart } from "../rollouts/turn.ts";
 import { version } from "../version.ts";
-import { batchedStandardOutput } from "./line-batch.ts";
+import { LineBatch } from "./line-batch.ts";
 
 export type LogLevel = "trace" | "debug" | "info" | "warn" | "error" | "silent";
 
@@ -41,7 +41,7 @@ export function createLogger({ level, destination }: LoggerOptions): Logger {
     serializers: { err: describeError },
     redact: { paths: [...secretNames, ...containers.flatMap(within)], censor: "[redacted]" },
   };
-  return pino(options, destination ?? batchedStandardOutput());
+  return pino(options, destination ?? new LineBatch());
 }
 
 function within(container: string): string[] {
