@@ -9,6 +9,7 @@ import { createCredentialSource } from "../job-runtime/credentials.ts";
 import { type CommandContext, stopped } from "./command.ts";
 import { devJobArn, type Simulation, startSimulation, turnsHint } from "./simulation.ts";
 import { listeners, startError } from "./start-error.ts";
+import { limitYoungGeneration } from "./young-generation.ts";
 
 export async function runDev(context: CommandContext): Promise<number> {
   const { file, flags, environment, stop, print } = context;
@@ -24,6 +25,7 @@ export async function runDev(context: CommandContext): Promise<number> {
     });
     try {
       print(banner({ config, gateway, simulation, trajectoryId }));
+      limitYoungGeneration();
       await stopped(stop);
     } finally {
       await gateway.close();

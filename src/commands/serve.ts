@@ -13,6 +13,7 @@ import { createLogger } from "../telemetry/log.ts";
 import { version } from "../version.ts";
 import { type CommandContext, stopped } from "./command.ts";
 import { listeners, startError } from "./start-error.ts";
+import { limitYoungGeneration } from "./young-generation.ts";
 
 export async function runServe(context: CommandContext): Promise<number> {
   const { environment, stop } = context;
@@ -36,6 +37,7 @@ export async function runServe(context: CommandContext): Promise<number> {
     );
     const mismatch = regionMismatch(loaded);
     if (mismatch !== undefined) log.warn({ advice: mismatch.advice }, mismatch.text);
+    limitYoungGeneration();
     await stopped(stop);
     log.info({ drain_ms: config.shutdown.drain_ms }, "stopping");
   } finally {
