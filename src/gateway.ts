@@ -294,7 +294,8 @@ class RunningGateway implements Gateway {
     const turnsMs = ingress === undefined ? drainMs : timeLeft(drainMs, startedAt);
     await Promise.all([gate.close(turnsMs), auxiliary?.close(turnsMs)]);
     await desk.drain(timeLeft(drainMs, startedAt));
-    await gateway.close();
+    // Whoever waited for a delivery has just been told; the answer is still to be written.
+    await gateway.close(answerGraceMs);
     await auxiliary?.[Symbol.asyncDispose]();
     await runtime[Symbol.asyncDispose]();
     desk.close();
@@ -302,6 +303,9 @@ class RunningGateway implements Gateway {
     await ops.close();
   }
 }
+
+/** For answers that are on their way when everything else has ended, in milliseconds. */
+const answerGraceMs = 1_000;
 
 /** What the last turns have left of the drain time for deliveries; a little in any case. */
 function timeLeft(drainMs: number, startedAt: number): number {

@@ -18,8 +18,8 @@ export interface ListenOptions {
 export interface Listener extends AsyncDisposable {
   /** `http://127.0.0.1:8484`, with the port that was really taken. */
   readonly url: string;
-  /** Ends every connection. */
-  close(): Promise<void>;
+  /** Takes no more requests and ends every connection, those with an answer still to come after `graceMs` (default 0). */
+  close(graceMs?: number): Promise<void>;
 }
 
 /** Rejects with node's error (`EADDRINUSE`, …) when it cannot listen. */
@@ -53,12 +53,16 @@ class NodeListener implements Listener {
     this.url = `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
   }
 
-  async close(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      // An error only says that it was not listening any more.
-      this.#server.close(() => resolve());
-      this.#server.closeAllConnections();
-    });
+  async close(graceMs = 0): Promise<void> {
+    const { promise: closed, resolve } = Promise.withResolvers<void>();
+    // An error only says that it was not listening any more.
+    this.#server.close(() => resolve());
+    // A connection whose answer was written is idle, but node closes it only when it is told again.
+    const idle = setInterval(() => this.#server.closeIdleConnections(), 10);
+    const end = setTimeout(() => this.#server.closeAllConnections(), graceMs);
+    await closed;
+    clearInterval(idle);
+    clearTimeout(end);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

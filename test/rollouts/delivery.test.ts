@@ -67,6 +67,23 @@ describe("an operation", () => {
   });
 });
 
+it("a reward that is accepted while its completion is under way waits until it is stored itself", async () => {
+  const { clock, client, lifecycle, ledger } = setUpDesk();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  client.gate = promise;
+  const first = lifecycle.submit(keyOf("a"), { status: "ready" });
+  await clock.advance(1);
+  await first;
+  const accepted = lifecycle.submit(keyOf("a"), { reward: both.reward });
+  resolve();
+  // The completion ends before the next commit is due.
+  await clock.advance(1);
+  expect(ledger.get(keyOf("a"))?.state).toBe("ready");
+  expect(client.order).toEqual(["complete a"]);
+  await clock.until(accepted);
+  expect(client.order).toEqual(["complete a", "reward a"]);
+});
+
 describe("rollouts", () => {
   it("go out one operation after another, the completion first, whatever fails", async () => {
     const { clock, client, lifecycle } = setUpDesk();

@@ -211,7 +211,7 @@ describe("the bound", () => {
       ledger
         .list(10)
         .map(({ trajectoryId }) => trajectoryId)
-        .sort(),
+        .toSorted((one, other) => one.localeCompare(other)),
     ).toEqual(["a", "b", "c", "d"]);
   });
 
@@ -275,7 +275,8 @@ describe("the bound", () => {
     await clock.advance(2_000);
     for (const id of ["b", "c"]) finishTurn(ledger, key(id));
     await clock.advance(2_000);
-    expect(ledger.get(key("a"))?.state).toBe("completing");
+    expect(ledger.store.find(key("a"))?.state).toBe("completing");
+    expect(ledger.store.find(key("b"))).toBeUndefined();
   });
 });
 
