@@ -60,9 +60,11 @@ export class Watchdog {
   async failOpen(): Promise<void> {
     const { ledger } = this.#parts;
     ledger.flush();
-    for (const key of ledger.store.openSeenAfter(this.#startedAt)) {
-      await this.#submit(key, { status: "failed", origin: "shutdown" });
-    }
+    const open = ledger.store.openSeenAfter(this.#startedAt);
+    // All at once: they share a commit.
+    await Promise.all(
+      open.map((key) => this.#submit(key, { status: "failed", origin: "shutdown" })),
+    );
   }
 
   #lookLater(): void {
@@ -83,14 +85,12 @@ export class Watchdog {
     const { idleTimeoutMs, fallbackReward, fallbackAfterMs } = settings;
     ledger.flush();
     if (fallbackReward !== null) {
-      for (const key of ledger.store.unrewardedSince(now() - fallbackAfterMs)) {
-        await this.#fallBack(key, fallbackReward);
-      }
+      const late = ledger.store.unrewardedSince(now() - fallbackAfterMs);
+      await Promise.all(late.map((key) => this.#fallBack(key, fallbackReward)));
     }
     if (idleTimeoutMs === null) return;
-    for (const key of ledger.store.openSince(now() - idleTimeoutMs)) {
-      await this.#giveUp(key, idleTimeoutMs);
-    }
+    const idle = ledger.store.openSince(now() - idleTimeoutMs);
+    await Promise.all(idle.map((key) => this.#giveUp(key, idleTimeoutMs)));
   }
 
   async #giveUp(key: RolloutKey, idleTimeoutMs: number): Promise<void> {

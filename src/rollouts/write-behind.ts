@@ -97,11 +97,10 @@ export class WriteBehind {
       this.#flushWithin(flushAfterMs);
       return;
     }
-    this.#say(true);
     this.#dirty = [];
     for (const rollout of rollouts) rollout.isDirty = false;
     for (const operation of operations) this.#settled.delete(operation);
-    this.#parts.onFlushed();
+    this.#tidyUp();
   }
 
   /** Writes everything and stops. */
@@ -110,6 +109,16 @@ export class WriteBehind {
     this.flush();
     this.#isClosed = true;
     this.#cancelFlush?.();
+  }
+
+  /** A timer runs this: what cannot be tidied now is tidied after the next batch. */
+  #tidyUp(): void {
+    try {
+      this.#parts.onFlushed();
+      this.#say(true);
+    } catch (error) {
+      this.#say(false, error);
+    }
   }
 
   #commitAll(): void {

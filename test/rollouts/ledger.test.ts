@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { Ledger, type LedgerTurn, type RolloutKey } from "../../src/rollouts/ledger.ts";
 import { viewRollout } from "../../src/rollouts/rollout-view.ts";
 import { Store } from "../../src/rollouts/store.ts";
@@ -265,6 +265,23 @@ describe("the bound", () => {
       counts_may_be_short: true,
       warnings: [expect.stringContaining("Turn counts may be short")],
     });
+  });
+
+  it("is not kept, but nothing else is lost, while the store cannot forget", async () => {
+    const said: boolean[] = [];
+    const store = Store.open(null);
+    const onState = (isWritable: boolean) => said.push(isWritable);
+    const { ledger, clock } = setUpDesk({ ledger: { store, maxRollouts: 1, onState } });
+    const prune = vi.spyOn(store, "prune").mockImplementation(() => {
+      throw new Error("full");
+    });
+    for (const id of ["a", "b"]) finishTurn(ledger, key(id));
+    await clock.advance(2_000);
+    expect([said, ledger.size]).toEqual([[false], 2]);
+    prune.mockRestore();
+    finishTurn(ledger, key("b"));
+    await clock.advance(2_000);
+    expect([said, ledger.size]).toEqual([[false, true], 1]);
   });
 
   it("does not forget what is still to be delivered", async () => {

@@ -172,6 +172,15 @@ describe("at the shutdown", () => {
   });
 });
 
+it("completes many at once, in one commit", async () => {
+  const { clock, ledger, watchdog, client } = setUp({});
+  for (let at = 0; at < 500; at += 1) finishTurn(ledger, keyOf(`t-${at}`));
+  const failed = watchdog.failOpen();
+  await clock.advance(100);
+  await failed;
+  expect(client.completions).toHaveLength(500);
+});
+
 it("stops when it is told to", async () => {
   const { clock, ledger, watchdog, client } = setUp({ idleTimeoutMs: 60_000 });
   finishTurn(ledger, keyOf("a"));
