@@ -180,7 +180,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
   #decode(chunk: Buffer): void {
     const decoded = this.#payloads?.decode(chunk);
     if (decoded === undefined) return;
-    if (decoded.payload.length > 0) this.#deliver(decoded.payload);
+    for (const payload of decoded.payloads) this.#deliver(payload);
     if (decoded.failure !== undefined) this.#fail(toGatewayError(decoded.failure));
   }
 

@@ -9,7 +9,7 @@ import type { DestinationStream } from "pino";
 
 const standardOutput = 1;
 /** Text that is written at once, in UTF-16 units, and how long a lone line waits for company. */
-const batchLength = 8 * 1024;
+const batchLength = 64 * 1024;
 const flushEveryMs = 250;
 /** A reader that has stopped reading may cost this much memory; beyond it lines are dropped, and counted. */
 const maxPendingLength = 8 * 1024 * 1024;

@@ -19,8 +19,10 @@ function decodeAll(chunks: readonly Buffer[]): { text: Buffer; pendingBytes: num
   const decoder = new PayloadDecoder();
   const payloads: Buffer[] = [];
   for (const chunk of chunks) {
-    const { payload, failure } = decoder.decode(chunk);
-    payloads.push(Buffer.from(payload));
+    // The decoder may overwrite what it is given; the slices of a test share their bytes.
+    const decoded = decoder.decode(Buffer.from(chunk));
+    payloads.push(...decoded.payloads.map((payload) => Buffer.from(payload)));
+    const { failure } = decoded;
     if (failure !== undefined) throw failure;
   }
   return { text: Buffer.concat(payloads), pendingBytes: decoder.pendingBytes };
@@ -107,7 +109,7 @@ describe("frames", () => {
 
   test("a chunk's only frame is handed out without a copy", () => {
     const frame = payloadPart(Buffer.from("data: x\n\n"));
-    expect(new PayloadDecoder().decode(frame).payload.buffer).toBe(frame.buffer);
+    expect(new PayloadDecoder().decode(frame).payloads[0]?.buffer).toBe(frame.buffer);
   });
 
   test.each(awsEventStreamVectors.positive)(
@@ -192,10 +194,10 @@ describe("events", () => {
   test("what came before a damaged frame in the same chunk is delivered first", () => {
     const bad = payloadPart(Buffer.from("b"));
     bad.writeUInt8((bad[bad.length - 1] ?? 0) ^ 1, bad.length - 1);
-    const { payload, failure } = new PayloadDecoder().decode(
+    const { payloads, failure } = new PayloadDecoder().decode(
       Buffer.concat([payloadPart(Buffer.from("a")), bad]),
     );
-    expect(payload.toString()).toBe("a");
+    expect(Buffer.concat(payloads).toString()).toBe("a");
     expect(failure).toMatchObject({
       message: expect.stringContaining("a frame does not match its checksum"),
     });

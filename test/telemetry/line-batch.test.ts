@@ -39,7 +39,7 @@ describe("log lines", () => {
 
   test("do not keep a process whose reader is gone", async () => {
     const process = child(
-      'setInterval(() => log.write("x".repeat(9000) + "\\n"), 5); setTimeout(() => process.exit(4), 400);',
+      'setInterval(() => log.write("x".repeat(70_000) + "\\n"), 5); setTimeout(() => process.exit(4), 400);',
     );
     process.stdout.destroy();
     expect(await exitOf(process)).toBe(4);
@@ -49,7 +49,7 @@ describe("log lines", () => {
     // /dev/full answers every write with ENOSPC.
     const descriptor = openSync("/dev/full", "w");
     const log = new LineBatch({ descriptor });
-    for (let n = 0; n < 10; n += 1) log.write(`${"x".repeat(9000)}\n`);
+    for (let n = 0; n < 10; n += 1) log.write(`${"x".repeat(70_000)}\n`);
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(() => log.close()).not.toThrow();
     closeSync(descriptor);
