@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { GatewayError } from "../../src/errors.ts";
 import { serviceError } from "../../src/job-runtime/errors.ts";
 import { clientToken } from "../../src/rollouts/client-token.ts";
@@ -250,6 +250,38 @@ it("refuses a reward together with the completion it waits for", async () => {
   await expect(clock.until(lifecycle.outcome(accepted))).rejects.toBe(denied);
   expect(client.rewards).toEqual([]);
   expect(view().reward).toMatchObject({ outcome: "refused", attempts: 0 });
+});
+
+describe("what cannot be stored", () => {
+  const full = new GatewayError("state_unavailable", "full");
+
+  it("is not accepted: nothing is sent, the rollout is as open as before, and it can be said again", async () => {
+    const { client, complete, ledger, view } = setUp();
+    const write = vi.spyOn(ledger.store, "write").mockImplementation(() => {
+      throw full;
+    });
+    await expect(complete("ready")).rejects.toBe(full);
+    expect(client.order).toEqual([]);
+    expect(view()).toMatchObject({ state: "open", completion: null });
+    finishTurn(ledger, key);
+    write.mockRestore();
+    await complete("failed");
+    expect(view()).toMatchObject({ state: "failed", turns: { finished: 2 } });
+  });
+
+  it("leaves a refused one refused when it is to be tried again", async () => {
+    const { client, complete, ledger, view } = setUp();
+    client.failures.push(denied);
+    await expect(complete("ready")).rejects.toBe(denied);
+    const write = vi.spyOn(ledger.store, "write").mockImplementation(() => {
+      throw full;
+    });
+    await expect(complete("ready")).rejects.toBe(full);
+    expect(view()).toMatchObject({ state: "open", completion: { outcome: "refused" } });
+    write.mockRestore();
+    await complete("ready");
+    expect(view().state).toBe("ready");
+  });
 });
 
 it("gives every statement its own token, and the same one each time", () => {
