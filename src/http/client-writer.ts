@@ -36,7 +36,8 @@ export class ClientWriter {
   constructor(options: ClientWriterOptions) {
     this.#options = options;
     this.#outgoing = options.outgoing;
-    options.outgoing.once("close", () => {
+    // "close" comes once.
+    options.outgoing.on("close", () => {
       clearTimeout(this.#pingTimer);
       options.onClose(this);
     });

@@ -1,5 +1,5 @@
 /** One rollout's account: plain counters, added to by the ledger, read by views, rewards and the lifecycle. */
-import type { GatewayErrorCode } from "../errors.ts";
+import { ambiguousCodes, type GatewayErrorCode } from "../errors.ts";
 import {
   type Completing,
   isBinding,
@@ -22,15 +22,6 @@ export interface CapturedTurns {
   /** Broken off, abandoned, in flight or failed on the way: nobody here can tell. */
   readonly uncertain: number;
 }
-
-/** Failures after which the service may have captured the turn nevertheless (design.md, "One logical turn"). */
-const ambiguousCodes: ReadonlySet<GatewayErrorCode> = new Set<GatewayErrorCode>([
-  "upstream_reset",
-  "upstream_protocol",
-  "upstream_stream_error",
-  "upstream_timeout",
-  "stream_truncated",
-]);
 
 /** Operations that another one has taken the place of; more of them are in the store. */
 const maxSuperseded = 5;
