@@ -18,16 +18,16 @@ const verify = createSignatureVerifier({ credentials: [testCredentials], region,
 
 /** Visible ASCII and spaces, as HTTP lets a header be. */
 const headerValue = fc.string({ unit: fc.constantFrom(..."aZ9 \t=,;:%/+\"'é日") });
+/** AWS's signer resolves "." and ".." before it signs, and an object has no ordinary key "__proto__". */
+const word = fc
+  .string({ unit: "grapheme", minLength: 1 })
+  .filter((text) => text !== "." && text !== ".." && text !== "__proto__");
 const requests = fc.record({
   method: fc.constantFrom("GET", "POST", "PUT"),
-  segments: fc.array(fc.string({ unit: "grapheme", minLength: 1 }), { maxLength: 4 }),
-  query: fc.dictionary(
-    fc.string({ unit: "grapheme", minLength: 1 }),
-    fc.string({ unit: "grapheme" }),
-    {
-      maxKeys: 4,
-    },
-  ),
+  segments: fc.array(word, { maxLength: 4 }),
+  query: fc.dictionary(word, fc.string({ unit: "grapheme" }), {
+    maxKeys: 4,
+  }),
   headers: fc.dictionary(fc.stringMatching(/^x-amzn?-[a-z]{1,8}-$/u), headerValue, { maxKeys: 4 }),
   body: fc.uint8Array({ maxLength: 200 }),
 });
