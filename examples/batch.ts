@@ -1,13 +1,23 @@
 /**
- * A whole batch, as a trainer sees it and without one: 8 prompts × a group of 8 rollouts, all 64 at the same time,
- * each a tool loop, each rewarded by a function. Nothing is trained. See README.md.
+ * A whole batch through the ingress: 8 prompts × a group of 8 rollouts, all 64 at the same time. This file plays both
+ * ends of it: the trainer, which asks turnpike's ingress for rollouts, and the HTTP agent, which the ingress has run
+ * each of them: a tool loop, rewarded by a function. Nothing is trained. See README.md.
  */
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { createServer, type IncomingMessage } from "node:http";
+import { json } from "node:stream/consumers";
+import { setTimeout as pause } from "node:timers/promises";
 import OpenAI from "openai";
 
-const baseUrl = process.env["OPENAI_BASE_URL"] ?? "http://127.0.0.1:8484/v1";
+const gatewayUrl = process.env["OPENAI_BASE_URL"] ?? "http://127.0.0.1:8484/v1";
+const ingressUrl = process.env["INGRESS_URL"] ?? "http://127.0.0.1:8080";
 const apiKey = process.env["OPENAI_API_KEY"] ?? "turnpike";
+const agentPort = Number(process.env["AGENT_PORT"] ?? 9000);
+const jobArn = "arn:aws:sagemaker:us-east-1:123456789012:job/AgentRFT/dev";
+const inferenceParams = { temperature: 0.7, maxTokens: 1024 };
 const groupSize = 8;
+const hint = `Start turnpike: npm start -- --ingress --agent-url http://127.0.0.1:${agentPort}`;
 
 const stock: Readonly<Record<string, number>> = {
   apple: 12,
@@ -38,7 +48,7 @@ function rewardOf(answer: string, { count }: Example): number {
   return right ? Math.max(0.5, 1 - answer.length / 1000) : 0;
 }
 
-/** The agent: knows a base URL and a key, and nothing of training. */
+/** The agent's loop: knows a base URL and a key, and nothing of training. */
 async function answerQuestion(client: OpenAI, { prompt, plant }: Example): Promise<string> {
   const properties = { plant: { type: "string", enum: [plant] } };
   const parameters = { type: "object", properties, required: ["plant"] };
@@ -59,27 +69,74 @@ async function answerQuestion(client: OpenAI, { prompt, plant }: Example): Promi
   return "";
 }
 
-async function runRollout(example: Example): Promise<Result> {
-  const id = `${example.plant}-${randomUUID()}`;
-  const rollout = await post("/rollouts", { id });
-  const client = new OpenAI({ baseURL: rollout.base_url, apiKey: rollout.api_key ?? apiKey });
-  const reward = rewardOf(await answerQuestion(client, example), example);
-  const done = await post(`/rollouts/${id}/complete`, { reward });
-  return { example, turns: done.turns.finished, reward };
+/** The agent's end: a rollout request as the trainer sent it, with `turnpike` added. */
+async function answerRequest(request: IncomingMessage): Promise<{ reward: number }> {
+  const { turnpike } = (await json(request)) as {
+    turnpike: { base_url: string; api_key: string; prompt: string };
+  };
+  const example = dataset.find(({ prompt }) => prompt === turnpike.prompt);
+  if (!example) throw new Error(`not a prompt of the dataset: ${turnpike.prompt}`);
+  const client = new OpenAI({ baseURL: turnpike.base_url, apiKey: turnpike.api_key });
+  return { reward: rewardOf(await answerQuestion(client, example), example) };
 }
 
+const agent = createServer((request, response) => {
+  answerRequest(request).then(
+    (answer) => response.end(JSON.stringify(answer)),
+    (error: Error) => {
+      console.error(`\nagent: ${error.message}`);
+      response.writeHead(500).end();
+    },
+  );
+});
+
+interface Operation {
+  readonly outcome: string;
+  readonly error: { readonly message: string } | null;
+}
+
+/** What is read here of `GET /rollouts/{id}`. */
 interface Rollout {
-  readonly base_url: string;
-  readonly api_key: string | null;
+  readonly state: string;
   readonly turns: { readonly finished: number };
+  readonly agent: { readonly outcome: string; readonly detail: string } | null;
+  readonly completion: Operation | null;
+  readonly reward: (Operation & { readonly rewards: readonly number[] }) | null;
 }
 
-async function post(path: string, body: object): Promise<Rollout> {
+/** The trainer's end: asks for a rollout, and waits until its reward is delivered. */
+async function runRollout(example: Example): Promise<Result> {
+  const rolloutId = `${example.plant}-${randomUUID()}`;
+  const metadata = { jobArn, rolloutId };
+  await call(`${ingressUrl}/rollout`, { prompt: example.prompt, metadata, inferenceParams });
+  for (const deadline = Date.now() + 600_000; Date.now() < deadline; await pause(500)) {
+    const rollout = (await call(new URL(`/rollouts/${rolloutId}`, gatewayUrl))) as Rollout;
+    const problem = problemOf(rollout);
+    if (problem !== undefined) throw new Error(`rollout ${rolloutId} failed: ${problem}`);
+    const { state, turns, reward } = rollout;
+    if (state !== "rewarded" || !reward) continue;
+    return { example, turns: turns.finished, reward: reward.rewards[0] ?? 0 };
+  }
+  throw new Error(`rollout ${rolloutId} has no reward after 600 s`);
+}
+
+/** An agent that crashed is one of them: turnpike rewards it with 0, lest it fail the whole job. */
+function problemOf({ state, agent: run, completion, reward }: Rollout): string | undefined {
+  if (run && run.outcome !== "finished") return run.detail;
+  const isLost = (said: Operation | null) => /refused|expired/u.test(said?.outcome ?? "");
+  const lost = [completion, reward].find(isLost);
+  if (lost) return `${lost.outcome}: ${lost.error?.message ?? "nobody said why"}`;
+  return state === "failed" ? "it was completed as failed" : undefined;
+}
+
+async function call(url: string | URL, body?: object): Promise<unknown> {
   const headers = { "content-type": "application/json", authorization: `Bearer ${apiKey}` };
-  const init = { method: "POST", headers, body: JSON.stringify(body) };
-  const response = await fetch(new URL(path, baseUrl), init);
-  if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
-  return (await response.json()) as Rollout;
+  const init = body ? { method: "POST", body: JSON.stringify(body) } : {};
+  const response = await fetch(url, { ...init, headers }).catch((error: Error) => {
+    throw new Error(`${url} cannot be reached. ${hint}`, { cause: error });
+  });
+  if (!response.ok) throw new Error(`${url}: ${response.status} ${await response.text()}`);
+  return await response.json();
 }
 
 function progress(done: number, total: number): void {
@@ -102,27 +159,33 @@ function groupRow(prompt: string, group: readonly Result[]): string {
   return row([prompt, `${group.length}`, `${turns}`, mean, Math.sqrt(variance)]);
 }
 
-const started = performance.now();
-const examples = dataset.flatMap((example) => Array.from({ length: groupSize }, () => example));
-let finished = 0;
-progress(0, examples.length);
-const results = await Promise.all(
-  examples.map(async (example) => {
-    const result = await runRollout(example);
-    finished += 1;
-    progress(finished, examples.length);
-    return result;
-  }),
-);
-const seconds = (performance.now() - started) / 1000;
-
-console.log(row(["prompt", "rollouts", "turns", "reward", "spread"]));
-for (const example of dataset) {
-  console.log(
-    groupRow(
-      example.prompt,
-      results.filter((result) => result.example === example),
-    ),
+async function runBatch(): Promise<void> {
+  await once(agent.listen(agentPort, "127.0.0.1"), "listening");
+  await call(`${ingressUrl}/health`);
+  const started = performance.now();
+  const examples = dataset.flatMap((example) => Array.from({ length: groupSize }, () => example));
+  let finished = 0;
+  progress(0, examples.length);
+  const results = await Promise.all(
+    examples.map(async (example) => {
+      const result = await runRollout(example);
+      finished += 1;
+      progress(finished, examples.length);
+      return result;
+    }),
   );
+  const seconds = (performance.now() - started) / 1000;
+
+  console.log(row(["prompt", "rollouts", "turns", "reward", "spread"]));
+  for (const example of dataset) {
+    const group = results.filter((result) => result.example === example);
+    console.log(groupRow(example.prompt, group));
+  }
+  console.log(groupRow(`all, in ${seconds.toFixed(1)} s`, results));
+  agent.close();
 }
-console.log(groupRow(`all, in ${seconds.toFixed(1)} s`, results));
+
+await runBatch().catch((error: Error) => {
+  console.error(`\n${error.message}`);
+  process.exit(1);
+});
