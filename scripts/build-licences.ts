@@ -20,7 +20,7 @@ const licenceFile = /^(licen[cs]e|copying|notice)(\.(md|txt))?$/i;
  */
 export function thirdPartyLicences(moduleIds: readonly string[]): string {
   const directories = new Set(moduleIds.flatMap((id) => packageDirectory(id) ?? []));
-  const packages = [...directories].sort().map(readPackage);
+  const packages = [...directories].sort((a, b) => (a < b ? -1 : 1)).map(readPackage);
   const namesByText = new Map<string, string[]>();
   for (const each of packages) {
     const text = each.text || siblingText(each, packages);
